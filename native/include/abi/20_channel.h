@@ -1,0 +1,78 @@
+/* The channel between one application session and one worker: one shared memory object.
+ *
+ *   offset 0        struct sn_channel_hdr (one page)
+ *   sq_off          sq_entries x struct sn_sqe   application -> worker
+ *   cq_off          cq_entries x struct sn_cqe   worker -> application
+ *   tx_off, tx_len  send arena: owned by the application, read by the worker (never copied)
+ *   rx_off          rx_slots x rx_slot_size bytes: owned by the worker until a SN_CQ_RECV hands a slot out,
+ *                   by the application until SN_OP_RELEASE gives it back
+ *
+ * Indices are free running; each is written by one side. Every value that the other side wrote is read once and checked.
+ *
+ * An application may not know yet that a connection is over: a submission with an id of the past is no violation.
+ * SN_OP_RELEASE of a slot that it holds is always legal and gives the slot back, whatever `conn` says.
+ */
+enum sn_op {
+	SN_OP_NOP = 0,
+	SN_OP_CONNECT = 1,  /* addr/port remote, laddr/lport optional local; user is echoed; answer SN_CQ_CONNECTED */
+	SN_OP_LISTEN = 2,   /* laddr/lport (not 0), len: backlog; user names the listener; answer SN_CQ_LISTENING */
+	SN_OP_UNLISTEN = 3, /* user names the listener */
+	SN_OP_ACCEPT = 4,   /* conn: taken from the backlog */
+	SN_OP_SEND = 5,     /* conn, off (from the arena's start), len; answer SN_CQ_SENT when the bytes may be reused */
+	SN_OP_RELEASE = 6,  /* conn, off: as SN_CQ_RECV gave it, len: bytes consumed; the slot goes back, the window opens */
+	SN_OP_SHUTDOWN = 7, /* conn: DATA_FIN / FIN after what was sent */
+	SN_OP_CLOSE = 8,    /* conn: orderly close, nothing more is delivered; with unread data MP_FASTCLOSE / RST */
+	SN_OP_ABORT = 9     /* conn: MP_FASTCLOSE / RST */
+};
+
+/* Flags of SN_OP_CONNECT and SN_OP_LISTEN. */
+enum {
+	SN_OPF_TCP = 1,   /* plain TCP, no MP_CAPABLE */
+	SN_OPF_CSUM = 2   /* ask for DSS checksums */
+};
+
+struct sn_sqe {
+	uint8_t op;
+	uint8_t flags;
+	uint16_t port;
+	uint32_t conn;
+	uint64_t user;
+	uint32_t off;
+	uint32_t len;
+	uint8_t addr[16];
+	uint8_t laddr[16];
+	uint16_t lport;
+	uint8_t sched; /* enum sn_sched_id, 0: default */
+	uint8_t pad[5];
+};
+
+enum sn_cq {
+	SN_CQ_CONNECTED = 1, /* user, res; on success conn, addr/port peer, laddr/lport local */
+	SN_CQ_LISTENING = 2, /* user, res; lport */
+	SN_CQ_ACCEPT = 3,    /* user: the listener's; conn, addr/port, laddr/lport */
+	SN_CQ_RECV = 4,      /* conn, off: rx slot's offset from the channel's start, len */
+	SN_CQ_SENT = 5,      /* conn, len: bytes of the send arena given back, in the order they were submitted */
+	SN_CQ_EOF = 6,       /* conn: the peer sends no more */
+	SN_CQ_CLOSED = 7,    /* conn, res: the last word on this connection; its id is free */
+	SN_CQ_ERROR = 8      /* user, res, conn: the submission was refused */
+};
+
+/* Flags of SN_CQ_CONNECTED and SN_CQ_ACCEPT. */
+enum { SN_CQF_MPTCP = 1 };
+
+struct sn_cqe {
+	uint8_t op;
+	uint8_t flags;
+	uint16_t port;
+	uint32_t conn;
+	uint64_t user;
+	int32_t res;
+	uint32_t off;
+	uint32_t len;
+	uint8_t addr[16];
+	uint8_t laddr[16];
+	uint16_t lport;
+	uint8_t pad[2];
+};
+
+enum sn_sched_id { SN_SCHED_DEFAULT = 0, SN_SCHED_MINRTT = 1, SN_SCHED_ROUNDROBIN = 2 };

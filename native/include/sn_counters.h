@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Every counter of a worker, declared once. The struct, the names, the cffi view, `sennit status` and the TUI derive from it.
+ * X(name, help): name is the JSON key; the MPTcpExt* equivalents follow the kernel's MIB where one exists.
+ */
+#ifndef SN_COUNTERS_H
+#define SN_COUNTERS_H
+
+#include "sn_base.h"
+
+#define SN_COUNTERS(X)                                                            \
+	X(rx_packets, "frames received from ports")                               \
+	X(rx_bytes, "bytes of frames received")                                   \
+	X(rx_bursts, "receive bursts that held at least one frame")               \
+	X(tx_packets, "frames handed to ports")                                   \
+	X(tx_bytes, "bytes of frames handed to ports")                            \
+	X(tx_full, "frames dropped because a port's queue was full")              \
+	X(tx_nobuf, "frames not built because the pool was empty")                \
+	X(tx_no_route, "frames not sent: no way to the address from this port")   \
+	X(misdirected, "frames of another worker's connections that landed here") \
+	X(forward_full, "misdirected frames dropped: forward ring full")          \
+	X(rx_drop_eth, "not for us, or an unknown EtherType")                     \
+	X(rx_drop_arp, "malformed ARP")                                           \
+	X(rx_drop_ip, "malformed IP header, bad checksum, not our address")       \
+	X(rx_drop_frag, "IP fragments (not supported yet)")                       \
+	X(rx_drop_proto, "IP protocol nobody handles")                            \
+	X(rx_drop_icmp, "malformed ICMP")                                         \
+	X(rx_drop_tcp, "malformed TCP header or options, bad checksum")           \
+	X(arp_rx, "ARP packets received")                                         \
+	X(arp_tx, "ARP packets sent")                                             \
+	X(icmp_echo, "ICMP echo requests answered")                               \
+	X(neigh_pending_drop, "packets dropped while a neighbour was unresolved") \
+	X(tcp_rx_segments, "TCP segments received")                               \
+	X(tcp_tx_segments, "TCP segments sent")                                   \
+	X(tcp_retrans, "TCP segments sent again")                                 \
+	X(tcp_fast_retrans, "retransmissions by fast recovery")                   \
+	X(tcp_rto, "retransmission timeouts")                                     \
+	X(tcp_dup_acks, "duplicate ACKs received")                                \
+	X(tcp_ooo, "segments received out of order")                              \
+	X(tcp_ooo_drop, "out-of-order segments dropped: queue limit")             \
+	X(tcp_dup_data, "segments with only old data")                            \
+	X(tcp_paws, "segments dropped by PAWS")                                   \
+	X(tcp_out_of_window, "segments outside the window")                       \
+	X(tcp_challenge_acks, "challenge ACKs sent (RFC 5961)")                   \
+	X(tcp_rst_rx, "RST accepted")                                             \
+	X(tcp_rst_tx, "RST sent")                                                 \
+	X(tcp_rst_limited, "segments without a connection not answered: RST rate")\
+	X(tcp_no_flow, "segments without a connection")                           \
+	X(tcp_syn_drop, "SYN dropped: table or backlog full")                     \
+	X(tcp_probes, "zero-window probes sent")                                  \
+	X(tcp_active_opens, "connections and joins we opened")                    \
+	X(tcp_passive_opens, "connections and joins peers opened")                \
+	X(tcp_mem_limit, "refused: segment, chunk or subflow records used up")    \
+	X(MPCapableSYNRX, "MP_CAPABLE SYN received")                              \
+	X(MPCapableSYNTX, "MP_CAPABLE SYN sent")                                  \
+	X(MPCapableSYNACKRX, "MP_CAPABLE SYN/ACK received")                       \
+	X(MPCapableACKRX, "MP_CAPABLE third ACK received")                        \
+	X(MPCapableFallbackACK, "server-side fallback at the third ACK")          \
+	X(MPCapableFallbackSYNACK, "client-side fallback at the SYN/ACK")         \
+	X(MPFallbackTokenInit, "no token could be made")                          \
+	X(MPTCPRetrans, "connection-level retransmissions")                       \
+	X(MPJoinNoTokenFound, "MP_JOIN with unknown token")                       \
+	X(MPJoinSynTx, "MP_JOIN SYN sent")                                        \
+	X(MPJoinSynRx, "MP_JOIN SYN received")                                    \
+	X(MPJoinSynAckRx, "MP_JOIN SYN/ACK received")                             \
+	X(MPJoinSynAckHMacFailure, "MP_JOIN SYN/ACK with a wrong HMAC")           \
+	X(MPJoinAckRx, "MP_JOIN ACK received")                                    \
+	X(MPJoinAckHMacFailure, "MP_JOIN ACK with a wrong HMAC")                  \
+	X(MPJoinRejected, "MP_JOIN refused by limits")                            \
+	X(DSSNotMatching, "mapping that contradicts the one in use")              \
+	X(DSSCorruptionFallback, "bad DSS, fell back to TCP")                     \
+	X(DSSCorruptionReset, "bad DSS, subflow reset")                           \
+	X(DSSNoMatchTCP, "data without a mapping")                                \
+	X(DataCsumErr, "DSS checksum wrong")                                      \
+	X(InfiniteMapRx, "infinite mapping received")                             \
+	X(InfiniteMapTx, "infinite mapping sent")                                 \
+	X(OFOQueue, "data queued out of order at connection level")               \
+	X(OFOQueueTail, "out-of-order data queued at the tail")                   \
+	X(DuplicateData, "data received a second time at connection level")       \
+	X(AddAddr, "ADD_ADDR received")                                           \
+	X(AddAddrTx, "ADD_ADDR sent")                                             \
+	X(EchoAdd, "ADD_ADDR echo received")                                      \
+	X(EchoAddTx, "ADD_ADDR echo sent")                                        \
+	X(AddAddrDrop, "ADD_ADDR dropped: HMAC or limits")                        \
+	X(RmAddr, "REMOVE_ADDR received")                                         \
+	X(RmAddrTx, "REMOVE_ADDR sent")                                           \
+	X(MPPrioTx, "MP_PRIO sent")                                               \
+	X(MPPrioRx, "MP_PRIO received")                                           \
+	X(MPFailTx, "MP_FAIL sent")                                               \
+	X(MPFailRx, "MP_FAIL received")                                           \
+	X(MPFastcloseTx, "MP_FASTCLOSE sent")                                     \
+	X(MPFastcloseRx, "MP_FASTCLOSE received")                                 \
+	X(MPRstTx, "MP_TCPRST sent")                                              \
+	X(MPRstRx, "MP_TCPRST received")                                          \
+	X(MPOptBad, "malformed MPTCP option ignored")                             \
+	X(RcvPruned, "data dropped: connection-level queue limit")                \
+	X(SubflowStale, "subflow put aside as stale")                             \
+	X(SubflowRecover, "stale subflow used again")                             \
+	X(conn_opened, "connections established")                                 \
+	X(conn_closed, "connections ended")                                       \
+	X(conn_fallback, "connections that run as plain TCP")                     \
+	X(app_violation, "sessions ended: application broke the channel protocol") \
+	X(app_cq_full, "completions put off: application's ring full")
+
+struct sn_counters {
+#define SN_COUNTER_FIELD(name, help) uint64_t name;
+	SN_COUNTERS(SN_COUNTER_FIELD)
+#undef SN_COUNTER_FIELD
+};
+#define SN_COUNTER_COUNT (sizeof(struct sn_counters) / sizeof(uint64_t))
+
+#endif

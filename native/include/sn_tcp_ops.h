@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The TCP adaptation layer: what MPTCP asks of a TCP engine (struct sn_tcp_ops) and what the engine tells MPTCP
+ * (struct sn_tcp_up). native/tcp is one engine behind it. Nothing here knows MPTCP's rules, nothing above knows TCP's.
+ *
+ * One struct sn_tcp is one subflow's TCP. Everything runs on the worker's thread; `now` is passed in; callbacks may be
+ * called from inside input(), timer expiry and send(), never from anywhere else. A callback may call down again
+ * (send, close, reset, ack_now) except `options` and `window`, which must be pure reads.
+ */
+#ifndef SN_TCP_OPS_H
+#define SN_TCP_OPS_H
+
+#include "sn_base.h"
+#include "sn_buf.h"
+#include "wire/tcp.h"
+
+struct sn_engine;
+struct sn_tcp;     /* the TCP engine's record */
+struct sn_subflow; /* MPTCP's record, opaque to TCP */
+
+/* What kind of segment options are wanted for. */
+enum sn_seg_kind {
+	SN_SEG_SYN,
+	SN_SEG_SYNACK,
+	SN_SEG_ACK,  /* any ACK without payload, the third of a handshake included; also FIN */
+	SN_SEG_DATA, /* len payload bytes starting at dsn */
+	SN_SEG_RST
+};
+struct sn_opt_want {
+	enum sn_seg_kind kind;
+	uint32_t room; /* bytes left for MPTCP options, a multiple of 4 */
+	uint32_t ssn;  /* DATA: relative sequence number of the first byte (1 is the first after SYN) */
+	uint32_t len;  /* DATA: payload bytes */
+	uint64_t dsn;  /* DATA: as given to send() */
+	uint16_t payload_sum; /* DATA, if the subflow asked for checksums: ones' complement sum of the payload, not inverted */
+	bool retransmit;
+};
+
+struct sn_tcp_up {
+	/* Handshake done (client: SYN/ACK accepted; server: third ACK accepted). The client's third ACK is sent right after. */
+	void (*established)(struct sn_subflow *, sn_time now);
+	/* An acceptable segment arrived: its options, before its payload is queued. `payload` (or NULL) is the buffer that
+	 * will be queued: record the mapping in it. Called for SYN/ACK and third ACK before they take effect.
+	 * Returns false to have the segment dropped; the callee may have reset the subflow. */
+	bool (*segment)(struct sn_subflow *, const struct sn_tcp_seg *seg, struct sn_buf *payload, sn_time now);
+	/* In-order payload, ownership passes; a chain by `next`, never overlapping what was given before. */
+	void (*data)(struct sn_subflow *, struct sn_buf *chain, sn_time now);
+	/* Something sent was acknowledged or room grew: a time to schedule. */
+	void (*acked)(struct sn_subflow *, sn_time now);
+	/* Fill in MPTCP options at `out`; returns bytes written (multiple of 4, <= want->room). */
+	uint32_t (*options)(struct sn_subflow *, const struct sn_opt_want *want, uint8_t *out);
+	/* Receive window to advertise now, bytes. With a shared window its origin is the data-level acknowledgement. */
+	uint32_t (*window)(struct sn_subflow *);
+	/* A retransmission timeout fired (count in a row). Returns false to give the subflow up (reset it). */
+	bool (*rto)(struct sn_subflow *, uint32_t in_a_row, sn_time now);
+	/* The peer's FIN is in order (all data before it was delivered). */
+	void (*fin)(struct sn_subflow *, sn_time now);
+	/* Last word: the record is gone or lives on only in TIME_WAIT without an owner. err: SN_OK after an orderly close,
+	 * SN_E_RESET, SN_E_REFUSED, SN_E_TIMEDOUT, SN_E_HOSTUNREACH, SN_E_NETUNREACH, SN_E_ABORTED. */
+	void (*closed)(struct sn_subflow *, enum sn_err err, sn_time now);
+};
+
+/* Everything needed to open a flow. */
+struct sn_tcp_open {
+	struct sn_flow flow;
+	uint16_t port;           /* index of the local port (NIC) to leave by */
+	struct sn_subflow *owner;
+	const struct sn_tcp_up *up;
+	const char *cc;          /* "cubic" | "newreno"; NULL: default */
+	uint32_t isn;            /* RFC 6528, made by the caller through sn_engine_isn() */
+	uint32_t rcv_space;      /* largest window that will ever be advertised: chooses the window scale */
+};
+
+struct sn_tcp_estimate {
+	sn_time srtt, rttvar, rto, min_rtt; /* 0: no sample yet */
+	uint32_t cwnd, in_flight;           /* bytes */
+	uint32_t ssthresh;
+	uint32_t mss;                       /* payload bytes per full segment, MPTCP option reserve subtracted */
+	uint64_t delivery_rate;             /* bytes/s, 0: unknown */
+	uint64_t bytes_sent, bytes_acked, bytes_received, bytes_retrans;
+	uint64_t segs_sent, segs_received, retrans, rtos;
+	uint8_t state;                      /* enum sn_tcp_state */
+};
+
+enum sn_tcp_close { SN_TCP_CLOSE_ORDERLY, SN_TCP_CLOSE_RESET };
+
+struct sn_tcp_ops {
+	const char *name;
+	/* Active open: takes a record, inserts it in the demultiplexer, sends SYN. NULL: limit reached. */
+	struct sn_tcp *(*open)(struct sn_engine *, const struct sn_tcp_open *, sn_time now);
+	/* Passive open for a SYN that the owner accepted: takes a record in SYN_RCVD and sends SYN/ACK. */
+	struct sn_tcp *(*accept)(struct sn_engine *, const struct sn_tcp_open *, const struct sn_tcp_seg *syn, sn_time now);
+	/* One segment for this flow. buf->data/len cover the TCP payload already; ownership passes. */
+	void (*input)(struct sn_tcp *, const struct sn_tcp_seg *, struct sn_buf *, sn_time now);
+	/* Payload bytes that may be sent right now: min(cwnd - in flight, peer window unless shared). */
+	uint32_t (*room)(struct sn_tcp *, sn_time now);
+	/* Sends `len` (<= room) bytes at `offset` into `first` and on through first->next; dsn belongs to the first byte.
+	 * Splits into segments and emits at once, keeps references for retransmission. Returns bytes taken (records may run
+	 * out) or an error. */
+	int32_t (*send)(struct sn_tcp *, struct sn_chunk *first, uint32_t offset, uint32_t len, uint64_t dsn, sn_time now);
+	/* The advertised window may have grown: sends a window update if it is worth one. */
+	void (*credit)(struct sn_tcp *, sn_time now);
+	/* Sends a pure ACK now. */
+	void (*ack_now)(struct sn_tcp *, sn_time now);
+	/* Sends an ACK-eliciting empty segment below snd_una (window probe, keepalive). */
+	void (*probe)(struct sn_tcp *, sn_time now);
+	/* Half-close: FIN after everything sent so far. */
+	void (*fin)(struct sn_tcp *, sn_time now);
+	/* RST now and forget: `closed` is called with SN_E_ABORTED before it returns unless owner was detached. */
+	void (*reset)(struct sn_tcp *, sn_time now);
+	/* The owner goes away; TCP finishes the close on its own (TIME_WAIT) and calls nobody. Unsent references are dropped
+	 * only when acknowledged or reset. */
+	void (*detach)(struct sn_tcp *, sn_time now);
+	/* True: the peer's window is accounted above (MPTCP shared window): room() ignores it, out-of-window checks on
+	 * receive use `rcv_slack` bytes beyond what was advertised. opt_reserve: bytes of MPTCP options on data segments. */
+	void (*set_shared_window)(struct sn_tcp *, bool on, uint32_t opt_reserve);
+	void (*estimate)(const struct sn_tcp *, struct sn_tcp_estimate *);
+	const struct sn_flow *(*flow)(const struct sn_tcp *);
+	uint32_t (*peer_window)(const struct sn_tcp *); /* last window field received, scaled, bytes */
+	/* True while every byte sent was acknowledged at subflow level. */
+	bool (*idle)(const struct sn_tcp *);
+};
+
+/* Registry by name: "native" today. NULL if there is none of that name. */
+const struct sn_tcp_ops *sn_tcp_ops_find(const char *name);
+extern const struct sn_tcp_ops sn_tcp_native_ops;
+
+#endif

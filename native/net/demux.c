@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Demultiplexer: one hash table holds our flows and those known to belong to other workers (forward entries). Forward
+ * entries come from a fixed array; when it is full, the one unused for longest among a few neighbours is replaced.
+ */
+#include "engine/engine.h"
+#include "net/siphash.h"
+#include "wire/ipv4.h"
+
+enum {
+	FOREIGN_MIN = 256,
+	FOREIGN_MAX = 65536,
+	FOREIGN_LOOK = 16 /* entries looked at for the oldest */
+};
+
+static uint32_t power_of_two(uint32_t n)
+{
+	uint32_t p = 1;
+	while (p < n && p < 1u << 30)
+		p <<= 1;
+	return p;
+}
+
+bool sn_demux_init(struct sn_engine *e)
+{
+	struct sn_net *n = &e->net;
+	/* Twice the subflows: TIME_WAIT keeps flows beyond the life of a subflow. */
+	uint32_t flows = e->cfg.max_subflows * 2;
+	uint32_t buckets = power_of_two(flows);
+
+	n->bucket = sn_region_take(&e->region, (size_t)buckets * sizeof *n->bucket);
+	n->bucket_mask = buckets - 1;
+	bool nodes = sn_slab_init(&n->nodes, &e->region, flows, sizeof(struct sn_net_flow));
+	n->foreign_count =
+		power_of_two(SN_MIN(SN_MAX(e->cfg.max_subflows, (uint32_t)FOREIGN_MIN), (uint32_t)FOREIGN_MAX));
+	n->foreign = sn_region_take(&e->region, (size_t)n->foreign_count * sizeof *n->foreign);
+	return n->bucket && nodes && n->foreign;
+}
+
+/* SipHash-1-3 over three words. The prefix of our own address is left out: it adds nothing that a peer could vary. */
+uint64_t sn_demux_hash(const struct sn_engine *e, const struct sn_flow *f)
+{
+	uint64_t k0, k1, m[3];
+
+	memcpy(&k0, e->cfg.secret, 8);
+	memcpy(&k1, e->cfg.secret + 8, 8);
+	memcpy(m, f->remote.b, 16);
+	m[2] = (uint64_t)sn_get32(f->local.b + 12) << 32 | (uint32_t)f->lport << 16 | f->rport;
+	uint64_t v[4] = {k0 ^ 0x736f6d6570736575ull, k1 ^ 0x646f72616e646f6dull, k0 ^ 0x6c7967656e657261ull,
+			 k1 ^ 0x7465646279746573ull};
+	for (int i = 0; i < 3; i++) {
+		v[3] ^= m[i];
+		sn_sip_round(v);
+		v[0] ^= m[i];
+	}
+	v[2] ^= 0xff;
+	for (int i = 0; i < 3; i++)
+		sn_sip_round(v);
+	return v[0] ^ v[1] ^ v[2] ^ v[3];
+}
+
+struct sn_net_flow *sn_demux_lookup(const struct sn_net *n, const struct sn_flow *flow, uint64_t hash)
+{
+	struct sn_net_flow *f = n->bucket[hash & n->bucket_mask];
+
+	while (f && !sn_flow_eq(&f->flow, flow))
+		f = f->next;
+	return f;
+}
+
+static void unlink_flow(struct sn_net *n, struct sn_net_flow *flow, uint64_t hash)
+{
+	struct sn_net_flow **at = &n->bucket[hash & n->bucket_mask];
+
+	while (*at && *at != flow)
+		at = &(*at)->next;
+	if (*at)
+		*at = flow->next;
+}
+
+static void link_flow(struct sn_net *n, struct sn_net_flow *flow, uint64_t hash)
+{
+	struct sn_net_flow **head = &n->bucket[hash & n->bucket_mask];
+
+	flow->next = *head;
+	*head = flow;
+}
+
+enum sn_err sn_net_flow_insert(struct sn_engine *e, const struct sn_flow *flow, struct sn_tcp *tcp)
+{
+	struct sn_net *n = &e->net;
+	uint64_t hash = sn_demux_hash(e, flow);
+	struct sn_net_flow *f = sn_demux_lookup(n, flow, hash);
+
+	if (f && f->tcp)
+		return SN_E_ADDRINUSE;
+	struct sn_net_flow *node = sn_slab_take(&n->nodes);
+	if (!node)
+		return SN_E_NOMEM;
+	if (f) { /* was another worker's once; the 4-tuple is used anew */
+		unlink_flow(n, f, hash);
+		memset(f, 0, sizeof *f);
+	}
+	node->flow = *flow;
+	node->tcp = tcp;
+	node->owner = e->cfg.worker;
+	link_flow(n, node, hash);
+	return SN_OK;
+}
+
+void sn_net_flow_remove(struct sn_engine *e, const struct sn_flow *flow)
+{
+	uint64_t hash = sn_demux_hash(e, flow);
+	struct sn_net_flow *f = sn_demux_lookup(&e->net, flow, hash);
+
+	if (!f || !f->tcp)
+		return;
+	unlink_flow(&e->net, f, hash);
+	sn_slab_put(&e->net.nodes, f);
+}
+
+struct sn_tcp *sn_net_flow_find(const struct sn_engine *e, const struct sn_flow *flow)
+{
+	struct sn_net_flow *f = sn_demux_lookup(&e->net, flow, sn_demux_hash(e, flow));
+
+	return f ? f->tcp : NULL;
+}
+
+void sn_net_forward_learn(struct sn_engine *e, const struct sn_flow *flow, uint32_t owner, sn_time now)
+{
+	struct sn_net *n = &e->net;
+	uint64_t hash = sn_demux_hash(e, flow);
+	struct sn_net_flow *f = sn_demux_lookup(n, flow, hash);
+
+	if (f && f->tcp)
+		return;
+	if (!f) {
+		uint32_t mask = n->foreign_count - 1, at = n->foreign_next;
+		f = &n->foreign[at & mask];
+		/* last_used 0: never used. */
+		for (uint32_t i = 1; i < FOREIGN_LOOK && f->last_used; i++)
+			if (n->foreign[(at + i) & mask].last_used < f->last_used)
+				f = &n->foreign[(at + i) & mask];
+		n->foreign_next = (uint32_t)(f - n->foreign) + 1;
+		if (f->last_used)
+			unlink_flow(n, f, sn_demux_hash(e, &f->flow));
+		f->flow = *flow;
+		link_flow(n, f, hash);
+	}
+	f->owner = owner;
+	f->last_used = SN_MAX(now, 1u);
+}
+
+enum sn_err sn_net_port_choose(struct sn_engine *e, struct sn_flow *flow)
+{
+	struct sn_net *n = &e->net;
+	uint32_t mask = e->cfg.port_count - 1u;
+
+	/* F(local, remote, remote port, secret): the local port does not take part (RFC 6056 3.3.3). */
+	flow->lport = 0;
+	uint32_t offset = (uint32_t)(sn_demux_hash(e, flow) >> 32);
+	for (uint32_t i = 0; i <= mask; i++) {
+		flow->lport = (uint16_t)(e->cfg.port_base + ((offset + n->port_next++) & mask));
+		if (!sn_net_flow_find(e, flow))
+			return SN_OK;
+	}
+	return SN_E_ADDRNOTAVAIL;
+}
+
+/* Hands a frame to the worker it belongs to. A frame that was forwarded once ends here: two workers that disagree about
+ * an owner must not play ping-pong. */
+static void forward(struct sn_engine *e, struct sn_buf *b, uint32_t owner)
+{
+	if ((b->flags & SN_BUF_FORWARDED) || owner == e->cfg.worker || owner >= e->cfg.workers) {
+		e->counters.tcp_no_flow++;
+		sn_buf_free(b);
+		return;
+	}
+	e->counters.misdirected++;
+	b->flags |= SN_BUF_FORWARDED | SN_BUF_CSUM_GOOD;
+	if (!e->cfg.hooks.forward || !e->cfg.hooks.forward(e->cfg.hooks.ctx, owner, b)) {
+		e->counters.forward_full++;
+		sn_buf_free(b);
+	}
+}
+
+/* Asks who wants a SYN that no flow and no port block claims; answers RST if nobody does. */
+static enum sn_syn_verdict offer_syn(struct sn_engine *e, uint16_t port, const struct sn_flow *flow, const struct sn_tcp_seg *seg,
+				     uint32_t *owner, sn_time now)
+{
+	uint8_t opts[SN_TCP_OPT_MAX];
+	uint32_t opt_len = 0;
+	enum sn_syn_verdict v = sn_mptcp_syn(e, port, flow, seg, owner, opts, &opt_len, now);
+
+	if (v == SN_SYN_REFUSE) {
+		e->counters.tcp_no_flow++;
+		sn_net_send_rst(e, port, flow, seg, opts, opt_len, now);
+	}
+	return v;
+}
+
+static void new_flow(struct sn_engine *e, struct sn_buf *b, const struct sn_flow *flow, const struct sn_tcp_seg *seg, sn_time now)
+{
+	uint32_t owner = 0;
+
+	if (offer_syn(e, b->port, flow, seg, &owner, now) != SN_SYN_FORWARD) {
+		sn_buf_free(b);
+		return;
+	}
+	if (!(b->flags & SN_BUF_FORWARDED))
+		sn_net_forward_learn(e, flow, owner, now);
+	forward(e, b, owner);
+}
+
+void sn_net_tcp_syn(struct sn_engine *e, uint16_t port, const struct sn_flow *flow, const struct sn_tcp_seg *seg,
+		    struct sn_buf *b, sn_time now)
+{
+	uint32_t owner = 0;
+
+	/* The buffer is no whole frame any more. Another worker's join is made good by the peer's next SYN. */
+	(void)offer_syn(e, port, flow, seg, &owner, now);
+	sn_buf_free(b);
+}
+
+/* The whole segment with its pseudo header sums up to all ones. */
+static bool checksum_good(const struct sn_ipv4 *ip, const uint8_t *tcp, uint32_t len)
+{
+	return sn_csum_fold(sn_csum_partial(tcp, len, sn_csum_pseudo_v4(ip->src, ip->dst, SN_IP_TCP, len))) == 0xffff;
+}
+
+void sn_demux_tcp(struct sn_engine *e, struct sn_buf *b, const struct sn_ipv4 *ip, uint8_t *tcp, sn_time now)
+{
+	struct sn_tcp_seg seg;
+	uint32_t len = ip->total_len - ip->hdr_len;
+
+	if (SN_UNLIKELY(sn_tcp_parse(&seg, tcp, len) != SN_OK)) {
+		e->counters.rx_drop_tcp++;
+		sn_buf_free(b);
+		return;
+	}
+	struct sn_flow flow = {
+		.local = sn_addr_v4(ip->dst), .remote = sn_addr_v4(ip->src), .lport = seg.dport, .rport = seg.sport};
+	uint64_t hash = sn_demux_hash(e, &flow);
+	/* The checksum takes long enough for the bucket to arrive. */
+	sn_demux_prefetch(&e->net, hash);
+	if (SN_UNLIKELY(!(b->flags & SN_BUF_CSUM_GOOD) && !checksum_good(ip, tcp, len))) {
+		e->counters.rx_drop_tcp++;
+		sn_buf_free(b);
+		return;
+	}
+	e->counters.tcp_rx_segments++;
+	e->counters.MPOptBad += seg.mp.bad;
+
+	struct sn_net_flow *f = sn_demux_lookup(&e->net, &flow, hash);
+	if (SN_LIKELY(f && f->tcp)) {
+		b->data = tcp + seg.hdr_len;
+		b->len = seg.len;
+		e->tcp_ops->input(f->tcp, &seg, b, now);
+		return;
+	}
+	int32_t block = sn_engine_port_owner(e, flow.lport);
+	if (block >= 0 && (uint32_t)block != e->cfg.worker) {
+		forward(e, b, (uint32_t)block);
+		return;
+	}
+	/* A fresh SYN is decided anew: the 4-tuple may have changed hands. */
+	if ((seg.flags & (SN_TH_SYN | SN_TH_ACK | SN_TH_RST | SN_TH_FIN)) == SN_TH_SYN) {
+		new_flow(e, b, &flow, &seg, now);
+		return;
+	}
+	if (f) {
+		f->last_used = SN_MAX(now, 1u);
+		forward(e, b, f->owner);
+		return;
+	}
+	e->counters.tcp_no_flow++;
+	sn_net_send_rst(e, b->port, &flow, &seg, NULL, 0, now);
+	sn_buf_free(b);
+}

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * State of the network layer (net.h) and what its files call of each other. Included by net.h only.
+ *
+ *   net.c    ports, routes, the receive path down to TCP and ICMP
+ *   neigh.c  neighbour table, ARP
+ *   ipv4.c   sending: IPv4 and Ethernet headers, checksums
+ *   icmp.c   echo
+ *   demux.c  flow and forward tables, port choice
+ *   rst.c    RST to segments without a connection
+ */
+#ifndef SN_NET_INTERNAL_H
+#define SN_NET_INTERNAL_H
+
+struct sn_ipv4;
+struct sn_neigh;
+
+enum {
+	SN_NEIGH_MAX = 256,      /* entries of one worker */
+	SN_NEIGH_BUCKETS = 512,  /* power of two */
+	SN_NEIGH_PENDING = 16,   /* frames that wait for one address */
+	SN_NEIGH_TRIES = 3,      /* requests, one a second */
+	SN_RST_RATE = 1000,      /* RSTs a second without a connection */
+	SN_ARP_SHARE_RATE = 1000 /* ARP packets a second that are passed to the other workers */
+};
+#define SN_NEIGH_RETRY SN_SEC
+#define SN_NEIGH_FRESH (60 * SN_SEC) /* a confirmation holds this long; then it is asked again if the entry is in use */
+
+/* At most `rate` events a second, at most that many in a burst. */
+struct sn_net_limit {
+	sn_time last;
+	uint64_t credit; /* nanoseconds saved up, one event costs SN_SEC / rate */
+};
+
+struct sn_net_port {
+	uint8_t mac[6];
+	bool tx_csum;
+	uint16_t mtu;
+	uint8_t prefix;
+	uint32_t ip, mask, gateway; /* host order; gateway 0: none */
+	struct sn_addr addr;
+	uint16_t next_id;      /* IPv4 identification */
+	struct sn_neigh *last; /* neighbour the last segment went to */
+};
+
+struct sn_net {
+	struct sn_net_port port[SN_MAX_PORTS];
+	uint32_t ports;
+	/* Flow table: own flows from `nodes`, flows of other workers from `foreign`, in the same chains. */
+	struct sn_net_flow **bucket;
+	uint32_t bucket_mask;
+	struct sn_slab nodes;
+	struct sn_net_flow *foreign;
+	uint32_t foreign_count; /* power of two */
+	uint32_t foreign_next;  /* where the search for a slot starts */
+	uint32_t port_next;     /* RFC 6056 3.3.3 next_ephemeral */
+	/* Neighbours. */
+	struct sn_slab neighs;
+	struct sn_neigh **neigh_bucket;
+	struct sn_net_limit rst_limit, arp_share_limit;
+};
+
+bool sn_net_limit_take(struct sn_net_limit *l, uint32_t rate, sn_time now);
+
+/* demux.c */
+bool sn_demux_init(struct sn_engine *e);
+uint64_t sn_demux_hash(const struct sn_engine *e, const struct sn_flow *flow);
+static inline void sn_demux_prefetch(const struct sn_net *n, uint64_t hash)
+{
+	__builtin_prefetch(&n->bucket[hash & n->bucket_mask]);
+}
+struct sn_net_flow *sn_demux_lookup(const struct sn_net *n, const struct sn_flow *flow, uint64_t hash);
+/* A TCP segment (from the TCP header on: ip has been parsed), see the order in net.h. Ownership passes. */
+void sn_demux_tcp(struct sn_engine *e, struct sn_buf *b, const struct sn_ipv4 *ip, uint8_t *tcp, sn_time now);
+
+/* neigh.c */
+bool sn_neigh_init(struct sn_engine *e);
+/* Frame whose IP packet starts at tx->hdr->data and whose next hop is `ip`: prepends Ethernet and emits, or waits. */
+void sn_neigh_send(struct sn_engine *e, uint16_t port, uint32_t ip, struct sn_tx *tx, sn_time now);
+/* A received ARP frame, at least an Ethernet header long. Ownership passes. */
+void sn_neigh_arp(struct sn_engine *e, struct sn_buf *b, sn_time now);
+
+/* ipv4.c: prepends the header to tx (payload_len set) and sends; the transport checksum is already in place. */
+void sn_ipv4_send(struct sn_engine *e, uint16_t port, uint32_t src, uint32_t dst, uint8_t proto, struct sn_tx *tx,
+		  sn_time now);
+
+/* icmp.c: `len` bytes of ICMP message at p inside b. Ownership passes. */
+void sn_icmp_rx(struct sn_engine *e, struct sn_buf *b, const struct sn_ipv4 *ip, const uint8_t *p, uint32_t len,
+		sn_time now);
+
+#endif
