@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Configuration, tables, and the beginning of a flow: active and passive open, what SYN and SYN/ACK agree on.
+ */
+#include "tcp/tcp.h"
+
+enum {
+	DEFAULT_MSS = 536, /* RFC 9293 3.7.1: a SYN without the option */
+	MIN_MSS = 216,     /* below it a peer only makes us work: options may take 40 of it */
+	MAX_WSCALE = 14,
+	QUICK_ACKS = 16    /* segments acknowledged at once in the beginning, so that the peer's slow start gets going */
+};
+
+void sn_tcp_cfg_default(struct sn_tcp_cfg *cfg)
+{
+	*cfg = (struct sn_tcp_cfg){
+		.rto_initial = SN_SEC,
+		.rto_min = 200 * SN_MSEC, /* above the delayed ACK of any peer */
+		.rto_max = 60 * SN_SEC,
+		.delack = 40 * SN_MSEC,
+		.time_wait = 10 * SN_SEC,
+		.fin_wait = 10 * SN_SEC,
+		.syn_retries = 6,
+		.retries = 12,
+		.initial_window = 10,
+		.max_ooo = 4096,
+	};
+}
+
+bool sn_tcp_init(struct sn_engine *e)
+{
+	bool conns = sn_slab_init(&e->tcp.conns, &e->region, 2 * e->cfg.max_subflows, sizeof(struct sn_tcp));
+	bool segs = sn_slab_init(&e->tcp.segs, &e->region, e->cfg.max_segs, sizeof(struct sn_tcp_txseg));
+
+	return conns && segs;
+}
+
+static struct sn_tcp *take(struct sn_engine *e, const struct sn_tcp_open *o)
+{
+	struct sn_tcp *t = sn_slab_take(&e->tcp.conns);
+
+	if (!t && sn_tcp_time_wait_evict(e))
+		t = sn_slab_take(&e->tcp.conns);
+	if (!t) {
+		e->counters.tcp_mem_limit++;
+		return NULL;
+	}
+	t->e = e;
+	t->flow = o->flow;
+	t->port = o->port;
+	if (sn_net_flow_insert(e, &t->flow, t) != SN_OK) {
+		e->counters.tcp_mem_limit++;
+		sn_slab_put(&e->tcp.conns, t);
+		return NULL;
+	}
+	t->owner = o->owner;
+	t->up = o->up;
+	t->cc = sn_cc_find(o->cc ? o->cc : e->cfg.cc);
+	t->iss = t->snd_una = o->isn;
+	t->snd_nxt = t->iss + 1;
+	t->rcv_space = o->rcv_space;
+	while (t->rcv_ws < MAX_WSCALE && o->rcv_space >> t->rcv_ws > 65535)
+		t->rcv_ws++;
+	t->rto = e->cfg.tcp.rto_initial;
+	t->ssthresh = INT32_MAX;
+	t->quick = QUICK_ACKS;
+	t->peer_mss = DEFAULT_MSS;
+	sn_tcp_set_mss(t);
+	/* A timestamp clock of this flow's own (RFC 7323 5.4) that goes on over its incarnations (RFC 6191). */
+	t->ts_off = sn_engine_isn(e, &o->flow, 0) * 0x9e3779b1u;
+	struct sn_net_port_cfg port;
+	sn_net_port_cfg_get(e, o->port, &port);
+	t->want_sum = !port.tx_csum || e->cfg.csum;
+	sn_tcp_timers_init(t);
+	return t;
+}
+
+void sn_tcp_set_mss(struct sn_tcp *t)
+{
+	uint32_t options = (t->ts_on ? 12 : 0) + t->opt_reserve;
+
+	t->mss = t->peer_mss - options;
+}
+
+void sn_tcp_negotiate(struct sn_tcp *t, const struct sn_tcp_seg *syn, sn_time now)
+{
+	uint32_t ip = sn_addr_is_v4(&t->flow.remote) ? 20 : 40;
+	uint32_t own = sn_net_port_mtu(t->e, t->port) - ip - SN_TCP_HDR_MIN;
+	uint32_t mss = syn->opts & SN_OPT_MSS ? syn->mss : DEFAULT_MSS;
+
+	t->peer_mss = SN_MIN(SN_MAX(mss, (uint32_t)MIN_MSS), own);
+	t->irs = syn->seq;
+	t->rcv_nxt = t->rcv_acked = syn->seq + 1;
+	t->rcv_adv = t->rcv_nxt + t->adv_wnd;
+	t->sack_on = syn->opts & SN_OPT_SACK_OK;
+	t->ts_on = syn->opts & SN_OPT_TS;
+	t->ws_on = syn->opts & SN_OPT_WSCALE;
+	if (t->ws_on)
+		t->snd_ws = syn->wscale;
+	else
+		t->snd_ws = t->rcv_ws = 0;
+	if (t->ts_on) {
+		t->ts_recent = syn->ts_val;
+		t->ts_recent_at = now;
+	}
+	t->rcv_mss = DEFAULT_MSS;
+	sn_tcp_set_mss(t);
+}
+
+struct sn_tcp *sn_tcp_open_active(struct sn_engine *e, const struct sn_tcp_open *o, sn_time now)
+{
+	struct sn_tcp *t = take(e, o);
+
+	if (!t)
+		return NULL;
+	e->counters.tcp_active_opens++;
+	t->sack_on = t->ts_on = t->ws_on = true;
+	t->syn_sent = now;
+	sn_tcp_set_state(t, SN_TCP_SYN_SENT);
+	sn_tcp_emit_syn(t, now); /* without a buffer the timer sends it */
+	sn_tcp_rtx_restart(t, now);
+	return t;
+}
+
+struct sn_tcp *sn_tcp_open_passive(struct sn_engine *e, const struct sn_tcp_open *o, const struct sn_tcp_seg *syn,
+				   sn_time now)
+{
+	struct sn_tcp *t = take(e, o);
+
+	if (!t)
+		return NULL;
+	e->counters.tcp_passive_opens++;
+	t->passive = true;
+	t->syn_sent = now;
+	sn_tcp_negotiate(t, syn, now);
+	t->snd_wnd = t->peer_wnd = t->max_wnd = syn->wnd;
+	sn_tcp_set_state(t, SN_TCP_SYN_RCVD);
+	sn_tcp_emit_syn(t, now);
+	sn_tcp_rtx_restart(t, now);
+	return t;
+}
+
+void sn_tcp_established(struct sn_tcp *t, sn_time now)
+{
+	sn_tcp_set_state(t, SN_TCP_ESTABLISHED);
+	sn_tcp_clock_stop(t);
+	t->backoff = 0;
+	if (!t->syn_resent)
+		sn_tcp_rtt_sample(t, now - t->syn_sent);
+	t->cwnd = t->e->cfg.tcp.initial_window * t->mss;
+	t->first_us = t->delivered_us = (uint32_t)(now / SN_USEC);
+	t->cc->init(t, now);
+	t->up->established(t->owner, now);
+}

@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Building segments: header, options, payload references. A segment's header lies in a pool buffer behind SN_HEADROOM;
+ * its payload stays where the application put it and is referenced.
+ *
+ * Option order: timestamps (12), the owner's (MPTCP), SACK in what is left.
+ *   SYN:  MSS 4, window scale 4, SACK-permitted and timestamps 12 = 20: 20 bytes are left
+ *   else: timestamps 12: 28 are left, on data also bounded by the MSS
+ */
+#include "tcp/tcp.h"
+#include "wire/checksum.h"
+
+struct build {
+	enum sn_seg_kind kind;
+	uint8_t flags;
+	bool again;
+	uint32_t seq;
+	const struct sn_tcp_txseg *s; /* DATA and FIN, else NULL */
+	uint16_t payload_sum;
+};
+
+uint32_t sn_tcp_window(struct sn_tcp *t)
+{
+	int32_t left = (int32_t)(t->rcv_adv - t->rcv_nxt);
+	uint32_t keep = left > 0 ? (uint32_t)left : 0;
+
+	if (!t->owner)
+		return t->shared ? t->adv_wnd : keep;
+	uint32_t w = t->up->window(t->owner);
+	if (t->shared)
+		return w;
+	/* RFC 9293 3.8.6: the right edge never moves back, and forward only by a worthwhile step. */
+	if (w < keep || w - keep < SN_MIN(t->rcv_space / 2, t->peer_mss))
+		return keep;
+	return w;
+}
+
+/* The window field, and what was promised with it. */
+static uint16_t window_field(struct sn_tcp *t, bool syn)
+{
+	uint32_t w = sn_tcp_window(t), ws = syn ? 0 : t->rcv_ws;
+	uint32_t field = SN_MIN(w >> ws, 65535u);
+
+	if (!t->shared) {
+		uint32_t edge = t->rcv_nxt + (field << ws);
+		/* Rounding must not move the edge back either. */
+		if (sn_seq_lt(edge, t->rcv_adv) && field < 65535 && w)
+			edge = t->rcv_nxt + (++field << ws);
+		if (sn_seq_gt(edge, t->rcv_adv))
+			t->rcv_adv = edge;
+	}
+	t->adv_wnd = field << ws;
+	return (uint16_t)field;
+}
+
+static uint32_t put_syn_options(struct sn_tcp *t, uint8_t *p, sn_time now)
+{
+	uint32_t mtu = sn_net_port_mtu(t->e, t->port);
+	uint32_t ip = sn_addr_is_v4(&t->flow.remote) ? 20 : 40, n;
+
+	n = sn_opt_emit_mss(p, (uint16_t)(mtu - ip - SN_TCP_HDR_MIN));
+	if (t->ts_on) {
+		uint32_t at = n;
+		n += sn_opt_emit_ts(p + n, sn_tcp_ts(t, now), t->ts_recent);
+		if (t->sack_on) { /* takes the place of the two NOPs in front */
+			uint8_t sack_ok[4];
+			sn_opt_emit_sack_ok(sack_ok);
+			memcpy(p + at, sack_ok + 2, 2);
+		}
+	} else if (t->sack_on) {
+		n += sn_opt_emit_sack_ok(p + n);
+	}
+	if (t->ws_on)
+		n += sn_opt_emit_wscale(p + n, t->rcv_ws);
+	return n;
+}
+
+static uint32_t put_options(struct sn_tcp *t, uint8_t *p, const struct build *b, sn_time now)
+{
+	bool syn = b->flags & SN_TH_SYN;
+	uint32_t n = 0;
+
+	if (syn)
+		n = put_syn_options(t, p, now);
+	else if (t->ts_on)
+		n = sn_opt_emit_ts(p, sn_tcp_ts(t, now), t->ts_recent);
+	uint32_t end = SN_TCP_OPT_MAX;
+	if (b->s && b->s->len) /* options and payload share the segment */
+		end = SN_MIN(end, (t->peer_mss - b->s->len) & ~3u);
+	if (t->owner && end > n) {
+		struct sn_opt_want want = {.kind = b->kind, .room = end - n, .retransmit = b->again};
+		if (b->kind == SN_SEG_DATA) {
+			want.ssn = b->seq - t->iss;
+			want.len = b->s->len;
+			want.dsn = b->s->dsn;
+			want.payload_sum = b->payload_sum;
+		}
+		uint32_t took = t->up->options(t->owner, &want, p + n);
+		SN_ASSERT(took <= want.room && (took & 3) == 0);
+		n += took;
+	}
+	if (!syn && t->sack_on && (t->nranges || t->dsack_owed) && end >= n + 12) {
+		struct sn_sack_block blocks[4];
+		uint32_t k = sn_tcp_sack_blocks(t, blocks, SN_MIN((end - n - 4) / 8, 4u));
+		n += sn_opt_emit_sack(p + n, blocks, k);
+		t->dsack_owed = false;
+	}
+	return n;
+}
+
+/* Points tx at the payload of a record. False if it lies in more than SN_TX_REFS pieces. */
+static bool reference(struct sn_tx *tx, const struct sn_tcp_txseg *s)
+{
+	uint32_t left = s->len, off = s->off;
+
+	for (struct sn_chunk *c = s->chunk; left; c = c->next) {
+		uint32_t n = SN_MIN(c->len - off, left);
+		if (n) {
+			if (tx->nref == SN_TX_REFS)
+				return false;
+			tx->ref[tx->nref].data = c->data + off;
+			tx->ref[tx->nref].len = n;
+			tx->ref[tx->nref].chunk = c;
+			tx->nref++;
+		}
+		left -= n;
+		off = 0;
+	}
+	tx->payload_len = s->len;
+	return true;
+}
+
+static uint16_t sum_of(const struct sn_tx *tx)
+{
+	uint32_t sum = 0, at = 0;
+
+	for (uint32_t i = 0; i < tx->nref; i++) {
+		sum = sn_csum_join(sum, sn_csum_partial(tx->ref[i].data, tx->ref[i].len, 0), at);
+		at += tx->ref[i].len;
+	}
+	return sn_csum_fold(sum);
+}
+
+/* Many small pieces: they move behind where the longest header ends, and from there to the header once its length is
+ * known. */
+static bool copy_payload(const struct sn_buf *b, const struct sn_tcp_txseg *s)
+{
+	uint32_t at = SN_HEADROOM + SN_TCP_HDR_MIN + SN_TCP_OPT_MAX, left = s->len, off = s->off;
+
+	if (at + left > b->room)
+		return false;
+	uint8_t *p = b->base + at;
+	for (struct sn_chunk *c = s->chunk; left; c = c->next) {
+		uint32_t n = SN_MIN(c->len - off, left);
+		memcpy(p, c->data + off, n);
+		p += n;
+		left -= n;
+		off = 0;
+	}
+	return true;
+}
+
+static bool transmit(struct sn_tcp *t, struct build *b, sn_time now)
+{
+	struct sn_engine *e = t->e;
+	struct sn_tx tx = {.port = t->port};
+	int32_t sum = -1;
+	uint32_t copied = 0;
+
+	tx.hdr = sn_buf_alloc(e->cfg.pool);
+	if (SN_UNLIKELY(!tx.hdr)) {
+		e->counters.tx_nobuf++;
+		return false;
+	}
+	uint8_t *p = tx.hdr->base + SN_HEADROOM;
+	const uint8_t *copy = p + SN_TCP_HDR_MIN + SN_TCP_OPT_MAX;
+	if (b->s && b->s->len) {
+		if (reference(&tx, b->s)) {
+			if (t->want_sum)
+				sum = b->payload_sum = sum_of(&tx);
+		} else if (copy_payload(tx.hdr, b->s)) {
+			copied = b->s->len;
+			tx.nref = 0;
+			if (t->want_sum)
+				b->payload_sum = sn_csum_fold(sn_csum_partial(copy, copied, 0));
+		} else {
+			e->counters.tx_nobuf++;
+			sn_buf_free(tx.hdr);
+			return false;
+		}
+	}
+	struct sn_tcp_seg h;
+	h.sport = t->flow.lport;
+	h.dport = t->flow.rport;
+	h.seq = b->seq;
+	h.ack = b->flags & SN_TH_ACK ? t->rcv_nxt : 0;
+	h.flags = b->flags;
+	h.wnd = window_field(t, b->flags & SN_TH_SYN);
+	h.urg = 0;
+	uint32_t opt_len = put_options(t, p + SN_TCP_HDR_MIN, b, now);
+	sn_tcp_emit(p, &h, opt_len);
+	tx.hdr->data = p;
+	tx.hdr->len = SN_TCP_HDR_MIN + opt_len;
+	if (copied) { /* the net layer sees it as part of the header */
+		memmove(p + tx.hdr->len, copy, copied);
+		tx.hdr->len += copied;
+	}
+	if (b->flags & SN_TH_ACK) { /* whatever it is, it carries the ACK that was owed */
+		t->rcv_acked = t->rcv_nxt;
+		t->ack_now = t->ack_later = false;
+	}
+	t->segs_sent++;
+	e->counters.tcp_tx_segments++;
+	sn_net_send_tcp(e, t->port, &t->flow.local, &t->flow.remote, &tx, sum, now);
+	return true;
+}
+
+bool sn_tcp_emit_syn(struct sn_tcp *t, sn_time now)
+{
+	struct build b = {.kind = SN_SEG_SYN, .flags = SN_TH_SYN, .seq = t->iss, .again = t->syn_resent};
+
+	if (t->state == SN_TCP_SYN_RCVD) {
+		b.kind = SN_SEG_SYNACK;
+		b.flags |= SN_TH_ACK;
+	}
+	return transmit(t, &b, now);
+}
+
+bool sn_tcp_emit_ack(struct sn_tcp *t, uint32_t seq, sn_time now)
+{
+	struct build b = {.kind = SN_SEG_ACK, .flags = SN_TH_ACK, .seq = seq};
+
+	return transmit(t, &b, now);
+}
+
+bool sn_tcp_emit_rst(struct sn_tcp *t, sn_time now)
+{
+	struct build b = {.kind = SN_SEG_RST, .flags = SN_TH_RST | SN_TH_ACK, .seq = t->snd_nxt};
+
+	t->e->counters.tcp_rst_tx++;
+	return transmit(t, &b, now);
+}
+
+bool sn_tcp_emit_seg(struct sn_tcp *t, struct sn_tcp_txseg *s, bool again, sn_time now)
+{
+	struct build b = {.kind = s->len ? SN_SEG_DATA : SN_SEG_ACK, .flags = SN_TH_ACK, .seq = s->seq, .s = s, .again = again};
+
+	if (s->flags & SN_TXS_FIN)
+		b.flags |= SN_TH_FIN;
+	if (s->flags & SN_TXS_PSH)
+		b.flags |= SN_TH_PSH;
+	if (!transmit(t, &b, now))
+		return false;
+	if (!t->pipe) /* a new flight: its rate counts from here */
+		t->first_us = t->delivered_us = (uint32_t)(now / SN_USEC);
+	s->sent = t->last_send = now;
+	t->prr_out += sn_txseg_size(s);
+	s->delivered = (uint32_t)t->delivered;
+	s->rate.delivered_us = t->delivered_us;
+	s->rate.first_us = t->first_us;
+	if (again) {
+		sn_tcp_note_retransmit(t, s);
+		t->retrans++;
+		t->bytes_retrans += s->len;
+		t->e->counters.tcp_retrans++;
+	}
+	return true;
+}
+
+void sn_tcp_ack_owed(struct sn_tcp *t, sn_time now)
+{
+	if (!t->ack_now)
+		return;
+	if (!sn_tcp_emit_ack(t, t->snd_nxt, now)) {
+		t->ack_later = true;
+		sn_tcp_delack_arm(t, now);
+	}
+	t->ack_now = false;
+}

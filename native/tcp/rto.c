@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Round-trip time and retransmission timeout, RFC 6298. Samples come from segments that were sent once, or from echoed
+ * timestamps (RFC 7323 4), so that Karn's rule holds.
+ */
+#include "tcp/tcp.h"
+
+#define GRANULARITY SN_MSEC
+
+void sn_tcp_rtt_sample(struct sn_tcp *t, sn_time rtt)
+{
+	const struct sn_tcp_cfg *cfg = &t->e->cfg.tcp;
+
+	rtt = SN_MAX(rtt, (sn_time)1);
+	if (!t->min_rtt || rtt < t->min_rtt)
+		t->min_rtt = rtt;
+	if (!t->srtt) {
+		t->srtt = rtt;
+		t->rttvar = rtt / 2;
+	} else {
+		sn_time err = t->srtt > rtt ? t->srtt - rtt : rtt - t->srtt;
+		t->rttvar = t->rttvar - t->rttvar / 4 + err / 4;
+		t->srtt = t->srtt - t->srtt / 8 + rtt / 8;
+	}
+	/* The floor applies to the variance term: a path of 300 ms needs its margin as much as one of 1 ms. */
+	sn_time margin = SN_MAX(4 * t->rttvar, SN_MAX(GRANULARITY, cfg->rto_min));
+	t->rto = SN_MIN(t->srtt + margin, cfg->rto_max);
+}
+
+sn_time sn_tcp_rto(const struct sn_tcp *t)
+{
+	sn_time max = t->e->cfg.tcp.rto_max;
+	uint32_t shift = SN_MIN(t->backoff, 20);
+
+	return t->rto > max >> shift ? max : t->rto << shift;
+}

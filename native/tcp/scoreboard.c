@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What was sent and what is known of it: the list of sent segments, SACK (RFC 2018) and loss marking (RFC 6675).
+ *
+ * SACKed records form runs. The first record of a run points at the last and the last at the first, so that a walk steps
+ * over a run at once and two runs join in O(1). A block of a SACK option is looked up from the nearest hint: the runs that
+ * were touched lately.
+ */
+#include "tcp/tcp.h"
+
+static void drop_refs(struct sn_tcp_txseg *s)
+{
+	uint32_t left = s->len, off = s->off;
+
+	for (struct sn_chunk *c = s->chunk, *next; left; c = next) {
+		uint32_t n = SN_MIN(c->len - off, left);
+		next = c->next; /* the owner may take the chunk back as soon as nobody refers to it */
+		c->refs--;
+		left -= n;
+		off = 0;
+	}
+}
+
+void sn_tcp_txq_append(struct sn_tcp *t, struct sn_tcp_txseg *s)
+{
+	s->next = NULL;
+	s->prev = t->txq_tail;
+	if (t->txq_tail)
+		t->txq_tail->next = s;
+	else
+		t->txq = s;
+	t->txq_tail = s;
+	if (!t->loss_edge)
+		t->loss_edge = s;
+	t->pipe += sn_txseg_pipe(s);
+}
+
+static void replace_hint(struct sn_tcp *t, const struct sn_tcp_txseg *old, struct sn_tcp_txseg *new)
+{
+	for (int i = 0; i < SN_TCP_SACK_RANGES; i++)
+		if (t->sack_hint[i] == old)
+			t->sack_hint[i] = new;
+}
+
+/* Takes a record out of the sums. */
+static void forget(struct sn_tcp *t, struct sn_tcp_txseg *s)
+{
+	t->pipe -= sn_txseg_pipe(s);
+	if (s->flags & SN_TXS_SACKED)
+		t->sacked_out--;
+	if ((s->flags & (SN_TXS_LOST | SN_TXS_RETRANS)) == SN_TXS_LOST)
+		t->lost_out--;
+}
+
+void sn_tcp_txq_drop_head(struct sn_tcp *t)
+{
+	struct sn_tcp_txseg *s = t->txq, *next = s->next;
+
+	forget(t, s);
+	if (t->loss_edge == s)
+		t->loss_edge = next;
+	else if (s->flags & SN_TXS_SACKED)
+		t->loss_sacked--;
+	if (t->rtx_hint == s)
+		t->rtx_hint = next;
+	if (s->flags & SN_TXS_RUN) {
+		struct sn_tcp_txseg *last = s->run;
+		if (last != s) { /* the run goes on */
+			next->flags |= SN_TXS_RUN;
+			next->run = last;
+			last->run = next;
+			replace_hint(t, s, next);
+		}
+	}
+	replace_hint(t, s, NULL);
+	t->txq = next;
+	if (next)
+		next->prev = NULL;
+	else
+		t->txq_tail = NULL;
+	drop_refs(s);
+	sn_slab_put(&t->e->tcp.segs, s);
+}
+
+void sn_tcp_txq_free(struct sn_tcp *t)
+{
+	while (t->txq)
+		sn_tcp_txq_drop_head(t);
+}
+
+/* Marks one record SACKed and joins it with the runs beside it. Returns the start of its run. */
+static struct sn_tcp_txseg *sack_one(struct sn_tcp *t, struct sn_tcp_txseg *s, struct sn_tcp_ackinfo *info, sn_time now)
+{
+	sn_tcp_delivered(t, s, info, now);
+	info->sacked += sn_txseg_size(s);
+	forget(t, s);
+	s->flags = (uint8_t)((s->flags & ~(SN_TXS_LOST | SN_TXS_RETRANS)) | SN_TXS_SACKED | SN_TXS_RUN);
+	t->sacked_out++;
+	/* Records before the edge were judged already; this one no longer counts as SACKed above itself. */
+	if (t->loss_edge == NULL || sn_seq_lt(s->seq, t->loss_edge->seq))
+		t->loss_sacked++;
+
+	struct sn_tcp_txseg *first = s, *last = s;
+	if (s->prev && (s->prev->flags & SN_TXS_SACKED))
+		first = s->prev->flags & SN_TXS_RUN ? s->prev : s->prev->run;
+	if (s->next && (s->next->flags & SN_TXS_SACKED)) {
+		last = s->next->run;
+		s->next->flags &= (uint8_t)~SN_TXS_RUN;
+		replace_hint(t, s->next, first);
+	}
+	if (first != s)
+		s->flags &= (uint8_t)~SN_TXS_RUN;
+	first->run = last;
+	last->run = first;
+	return first;
+}
+
+/* The nearest record at or below `seq` that a walk can start from. */
+static struct sn_tcp_txseg *start_from(const struct sn_tcp *t, uint32_t seq)
+{
+	struct sn_tcp_txseg *best = t->txq;
+
+	for (int i = 0; i < SN_TCP_SACK_RANGES; i++) {
+		struct sn_tcp_txseg *h = t->sack_hint[i];
+		if (h && sn_seq_leq(h->seq, seq) && sn_seq_lt(best->seq, h->seq))
+			best = h;
+	}
+	return best;
+}
+
+static void remember_hint(struct sn_tcp *t, struct sn_tcp_txseg *run)
+{
+	int i = 0;
+
+	while (i < SN_TCP_SACK_RANGES - 1 && t->sack_hint[i] != run)
+		i++;
+	for (; i > 0; i--)
+		t->sack_hint[i] = t->sack_hint[i - 1];
+	t->sack_hint[0] = run;
+}
+
+static void apply_block(struct sn_tcp *t, const struct sn_sack_block *b, struct sn_tcp_ackinfo *info, sn_time now)
+{
+	struct sn_tcp_txseg *s = start_from(t, b->left), *run = NULL;
+
+	/* Every SACKed record met here is the start of a run: the walk begins at one or at an unSACKed record, and
+	 * steps over runs as a whole. */
+	while (s && sn_seq_lt(s->seq, b->right)) {
+		if (s->flags & SN_TXS_SACKED) {
+			if (sn_seq_gt(sn_txseg_end(s->run), b->left))
+				run = s;
+			s = s->run->next;
+		} else if (sn_seq_geq(s->seq, b->left) && sn_seq_leq(sn_txseg_end(s), b->right)) {
+			run = sack_one(t, s, info, now);
+			s = run->run->next;
+		} else { /* outside, or covered in part only */
+			s = s->next;
+		}
+	}
+	if (run)
+		remember_hint(t, run);
+}
+
+void sn_tcp_sack_apply(struct sn_tcp *t, const struct sn_tcp_seg *seg, struct sn_tcp_ackinfo *info, sn_time now)
+{
+	for (uint32_t i = 0; i < seg->nsack && t->txq; i++) {
+		const struct sn_sack_block *b = &seg->sack[i];
+		/* D-SACK (RFC 2883) lies below the cumulative ACK or inside the second block; anything else that is not
+		 * within what is outstanding is a peer's mistake. Both are ignored. */
+		if (!sn_seq_lt(b->left, b->right) || sn_seq_lt(b->left, seg->ack) || sn_seq_leq(b->left, t->snd_una) ||
+		    sn_seq_gt(b->right, t->snd_nxt))
+			continue;
+		apply_block(t, b, info, now);
+	}
+}
+
+static void mark(struct sn_tcp *t, struct sn_tcp_txseg *s)
+{
+	t->pipe -= sn_txseg_pipe(s);
+	s->flags |= SN_TXS_LOST;
+	t->pipe += sn_txseg_pipe(s);
+	if (!(s->flags & SN_TXS_RETRANS)) {
+		t->lost_out++;
+		if (!t->rtx_hint || sn_seq_lt(s->seq, t->rtx_hint->seq))
+			t->rtx_hint = s;
+	}
+}
+
+bool sn_tcp_mark_lost(struct sn_tcp *t)
+{
+	bool any = false;
+
+	/* A record is lost when DupThresh records above it were SACKed. The edge only moves up: every record is judged
+	 * once per flight. */
+	while (t->loss_edge && t->sacked_out - t->loss_sacked >= SN_TCP_DUPTHRESH) {
+		struct sn_tcp_txseg *s = t->loss_edge;
+		if (s->flags & SN_TXS_SACKED) {
+			t->loss_sacked++;
+		} else if (!(s->flags & SN_TXS_LOST)) {
+			mark(t, s);
+			any = true;
+		}
+		t->loss_edge = s->next;
+	}
+	return any;
+}
+
+void sn_tcp_mark_lost_again(struct sn_tcp *t)
+{
+	/* A retransmission is lost when something sent well after it was delivered (the idea of RFC 8985). Holes are filled in
+	 * order, so the walk ends at the first that is still on its way. */
+	sn_time patience = t->min_rtt / 4;
+
+	for (struct sn_tcp_txseg *s = t->txq; s; s = s->flags & SN_TXS_RUN ? s->run->next : s->next) {
+		if (s->flags & SN_TXS_SACKED)
+			continue;
+		if (!(s->flags & SN_TXS_RETRANS) || s->sent + patience >= t->rack)
+			return;
+		t->pipe -= sn_txseg_pipe(s);
+		s->flags = (uint8_t)((s->flags & ~SN_TXS_RETRANS) | SN_TXS_LOST);
+		t->pipe += sn_txseg_pipe(s);
+		t->lost_out++;
+		if (!t->rtx_hint || sn_seq_lt(s->seq, t->rtx_hint->seq))
+			t->rtx_hint = s;
+	}
+}
+
+void sn_tcp_mark_head_lost(struct sn_tcp *t)
+{
+	struct sn_tcp_txseg *s = t->txq;
+
+	if (s && !(s->flags & (SN_TXS_SACKED | SN_TXS_LOST)))
+		mark(t, s);
+}
+
+void sn_tcp_mark_all_lost(struct sn_tcp *t)
+{
+	/* What the cumulative ACK stands before cannot have been SACKed, unless the peer threw it away (RFC 2018 8). */
+	bool reneged = t->txq && (t->txq->flags & SN_TXS_SACKED);
+
+	t->lost_out = t->pipe = t->loss_sacked = 0;
+	if (reneged) {
+		t->sacked_out = 0;
+		memset(t->sack_hint, 0, sizeof t->sack_hint);
+	}
+	for (struct sn_tcp_txseg *s = t->txq; s; s = s->next) {
+		if (reneged)
+			s->flags = (uint8_t)((s->flags & ~(SN_TXS_SACKED | SN_TXS_RUN)) | SN_TXS_EVER);
+		if (s->flags & SN_TXS_SACKED)
+			continue;
+		s->flags = (uint8_t)((s->flags & ~SN_TXS_RETRANS) | SN_TXS_LOST);
+		t->lost_out++;
+	}
+	t->loss_sacked = t->sacked_out;
+	t->loss_edge = NULL;
+	t->rtx_hint = t->txq;
+	t->reno_dups = 0;
+}
+
+struct sn_tcp_txseg *sn_tcp_next_lost(struct sn_tcp *t)
+{
+	if (!t->lost_out)
+		return NULL;
+	struct sn_tcp_txseg *s = t->rtx_hint ? t->rtx_hint : t->txq;
+	while (s && (s->flags & (SN_TXS_LOST | SN_TXS_RETRANS)) != SN_TXS_LOST)
+		s = s->flags & SN_TXS_RUN ? s->run->next : s->next;
+	t->rtx_hint = s;
+	return s;
+}
+
+void sn_tcp_note_retransmit(struct sn_tcp *t, struct sn_tcp_txseg *s)
+{
+	if ((s->flags & (SN_TXS_LOST | SN_TXS_RETRANS)) == SN_TXS_LOST)
+		t->lost_out--;
+	t->pipe -= sn_txseg_pipe(s);
+	s->flags |= SN_TXS_RETRANS | SN_TXS_EVER;
+	t->pipe += sn_txseg_pipe(s);
+	if (s->sends < UINT8_MAX)
+		s->sends++;
+}

@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Taking new data and FIN from the owner: how much may go, cutting into segments, one record for each.
+ */
+#include "tcp/tcp.h"
+
+/* RFC 5681 4.1: after an idle RTO the network is no longer known; start from the initial window, remember what was. */
+static void restart_after_idle(struct sn_tcp *t, sn_time now)
+{
+	if (t->txq || !t->last_send || now - t->last_send <= t->rto)
+		return;
+	uint32_t iw = t->e->cfg.tcp.initial_window * t->mss;
+	t->cc->on_restart(t, now - t->last_send, now);
+	if (t->cwnd > iw) {
+		t->ssthresh = SN_MAX(t->ssthresh, t->cwnd / 4 * 3);
+		t->cwnd = iw;
+	}
+	t->limited = false;
+}
+
+uint32_t sn_tcp_room(struct sn_tcp *t, sn_time now)
+{
+	if (!sn_tcp_can_send(t))
+		return 0;
+	restart_after_idle(t, now);
+	uint32_t flight = sn_tcp_in_flight(t);
+	uint32_t room = t->cwnd > flight ? t->cwnd - flight : 0;
+
+	if (!t->shared) {
+		int32_t open = (int32_t)(t->snd_una + t->snd_wnd - t->snd_nxt);
+		uint32_t usable = open > 0 ? (uint32_t)open : 0;
+		/* Nothing in flight will bring an update: ask for one (RFC 9293 3.8.6.1). */
+		if (!usable && !t->txq && t->clock == SN_CLOCK_NONE) {
+			t->backoff = t->unanswered = 0;
+			sn_tcp_clock_set(t, SN_CLOCK_PERSIST, now + sn_tcp_rto(t));
+		}
+		/* RFC 9293 3.8.6.2.1: no small segments into a window that opens by inches. */
+		if (usable < t->mss && t->txq && usable < t->max_wnd / 2)
+			usable = 0;
+		room = SN_MIN(room, usable);
+	}
+	if (room >= t->mss)
+		return room - room % t->mss;
+	return flight ? 0 : room;
+}
+
+/* How many of `want` bytes at `off` into `c` one segment can take: what lies in SN_TX_REFS pieces, or what may be copied. */
+static uint32_t reachable(const struct sn_chunk *c, uint32_t off, uint32_t want)
+{
+	uint32_t n = 0, pieces = 0;
+
+	for (; c && n < want && (pieces < SN_TX_REFS || n < SN_TCP_COPY_MAX); c = c->next, off = 0) {
+		uint32_t more = c->len - off;
+		if (more && ++pieces > SN_TX_REFS)
+			more = SN_MIN(more, SN_TCP_COPY_MAX - n);
+		n += more;
+	}
+	return SN_MIN(n, want);
+}
+
+/* References every chunk under a record; moves (*c, *off) behind it. */
+static void hold(struct sn_chunk **c, uint32_t *off, uint32_t len)
+{
+	while (len) {
+		uint32_t n = SN_MIN((*c)->len - *off, len);
+		(*c)->refs++;
+		len -= n;
+		*off += n;
+		if (len) {
+			*c = (*c)->next;
+			*off = 0;
+		}
+	}
+}
+
+static bool emit_new(struct sn_tcp *t, struct sn_tcp_txseg *s, sn_time now)
+{
+	s->seq = t->snd_nxt;
+	if (!t->limited)
+		s->flags |= SN_TXS_APP_LIMITED;
+	if (!sn_tcp_emit_seg(t, s, false, now))
+		return false;
+	sn_tcp_txq_append(t, s);
+	t->snd_nxt += sn_txseg_size(s);
+	if (t->clock != SN_CLOCK_RTX)
+		sn_tcp_rtx_restart(t, now);
+	return true;
+}
+
+int32_t sn_tcp_send(struct sn_tcp *t, struct sn_chunk *c, uint32_t off, uint32_t len, uint64_t dsn, sn_time now)
+{
+	uint32_t sent = 0;
+
+	if (!sn_tcp_can_send(t))
+		return t->state < SN_TCP_ESTABLISHED ? SN_E_NOTCONN : SN_E_PIPE;
+	while (sent < len) {
+		while (c && off >= c->len) {
+			off -= c->len;
+			c = c->next;
+		}
+		uint32_t n = c ? reachable(c, off, SN_MIN(len - sent, t->mss)) : 0;
+		if (!n)
+			break;
+		struct sn_tcp_txseg *s = sn_slab_take(&t->e->tcp.segs);
+		if (!s) {
+			t->e->counters.tcp_mem_limit++;
+			break;
+		}
+		s->chunk = c;
+		s->off = off;
+		s->len = (uint16_t)n;
+		s->dsn = dsn + sent;
+		s->flags = sent + n == len ? SN_TXS_PSH : 0;
+		if (!emit_new(t, s, now)) {
+			sn_slab_put(&t->e->tcp.segs, s);
+			break;
+		}
+		hold(&c, &off, n);
+		sent += n;
+	}
+	t->bytes_sent += sent;
+	t->limited = sn_tcp_in_flight(t) + t->mss > t->cwnd;
+	return sent || !len ? (int32_t)sent : SN_E_NOBUFS;
+}
+
+void sn_tcp_emit_fin(struct sn_tcp *t, sn_time now)
+{
+	struct sn_tcp_txseg *s = NULL;
+
+	if (t->fin_sent || (t->state != SN_TCP_ESTABLISHED && t->state != SN_TCP_CLOSE_WAIT))
+		return;
+	s = sn_slab_take(&t->e->tcp.segs);
+	if (s) {
+		s->flags = SN_TXS_FIN;
+		if (!emit_new(t, s, now)) {
+			sn_slab_put(&t->e->tcp.segs, s);
+			s = NULL;
+		}
+	}
+	if (!s) { /* the timer tries again */
+		t->e->counters.tcp_mem_limit++;
+		if (t->clock != SN_CLOCK_RTX)
+			sn_tcp_rtx_restart(t, now);
+		return;
+	}
+	t->fin_sent = true;
+	t->fin_wanted = false;
+	sn_tcp_set_state(t, t->state == SN_TCP_ESTABLISHED ? SN_TCP_FIN_WAIT_1 : SN_TCP_LAST_ACK);
+}

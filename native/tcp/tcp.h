@@ -1,0 +1,288 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The native TCP engine's own records (RFC 9293). Nobody outside native/tcp includes this: sn_tcp_ops.h is the door.
+ *
+ * A segment's way in:  input.c (acceptability, RST, SYN, ACK range) -> up->segment -> ack.c (scoreboard.c, rto.c, cc_*.c,
+ * recovery.c) -> rcvq.c (reassembly, up->data) -> state.c (FIN) -> up->acked -> output.c (ACK owed).
+ * A segment's way out: ops.c send -> output.c (options, payload references) -> net/.
+ *
+ * Sent data lives in a list of struct sn_tcp_txseg in sequence order (txq). The scoreboard keeps these sums, so that no
+ * acknowledgement walks what is in flight:
+ *   pipe        bytes thought to be in the network (RFC 6675 3): sent, not SACKed, not lost; plus retransmissions
+ *   sacked_out  records SACKed
+ *   lost_out    records lost and not yet sent again
+ *   loss_edge   first record not yet judged; loss_sacked = SACKed records before it
+ */
+#ifndef SN_TCP_TCP_H
+#define SN_TCP_TCP_H
+
+#include "engine/engine.h"
+#include "sn_abi.h"
+#include "tcp/cc.h"
+
+enum sn_txseg_flag {
+	SN_TXS_SACKED = 1 << 0,
+	SN_TXS_LOST = 1 << 1,
+	SN_TXS_RETRANS = 1 << 2, /* a retransmission is in the network */
+	SN_TXS_EVER = 1 << 3,    /* was retransmitted at least once: gives no RTT sample (Karn) */
+	SN_TXS_FIN = 1 << 4,     /* counts one more sequence number */
+	SN_TXS_PSH = 1 << 5,
+	SN_TXS_RUN = 1 << 6,     /* first record of a run of SACKed records; `run` is its last, the last's `run` the first */
+	SN_TXS_APP_LIMITED = 1 << 7
+};
+
+/* One sent and not yet acknowledged segment. 64 bytes. */
+struct sn_tcp_txseg {
+	struct sn_tcp_txseg *next, *prev;
+	struct sn_chunk *chunk; /* holds the first byte, at `off`; one reference on every chunk that is covered */
+	uint64_t dsn;
+	sn_time sent; /* last transmission */
+	union {
+		struct sn_tcp_txseg *run; /* SACKed */
+		struct {
+			uint32_t delivered_us; /* not SACKed: when `delivered` was reached */
+			uint32_t first_us;     /* and the send time that opened its sample */
+		} rate;
+	};
+	uint32_t seq;
+	uint32_t off;
+	uint32_t delivered; /* low bits of sn_tcp.delivered when it was sent */
+	uint16_t len;       /* payload */
+	uint8_t flags;      /* enum sn_txseg_flag */
+	uint8_t sends;      /* retransmissions, saturating */
+};
+_Static_assert(sizeof(struct sn_tcp_txseg) == 64, "one cache line");
+
+static inline uint32_t sn_txseg_size(const struct sn_tcp_txseg *s) { return s->len + !!(s->flags & SN_TXS_FIN); }
+static inline uint32_t sn_txseg_end(const struct sn_tcp_txseg *s) { return s->seq + sn_txseg_size(s); }
+/* What a record adds to pipe. */
+static inline uint32_t sn_txseg_pipe(const struct sn_tcp_txseg *s)
+{
+	uint32_t n = s->flags & (SN_TXS_SACKED | SN_TXS_LOST) ? 0 : 1;
+	return (n + !!(s->flags & SN_TXS_RETRANS)) * sn_txseg_size(s);
+}
+
+/* Congestion state. */
+enum sn_tcp_ca {
+	SN_CA_OPEN,
+	SN_CA_RECOVERY, /* fast recovery until snd_una reaches recovery_point */
+	SN_CA_LOSS      /* after a retransmission timeout, until the same point */
+};
+
+/* What the one long timer of a record stands for. */
+enum sn_tcp_clock { SN_CLOCK_NONE, SN_CLOCK_RTX, SN_CLOCK_PERSIST, SN_CLOCK_WAIT };
+
+enum { SN_TCP_SACK_RANGES = 4, SN_TCP_DUPTHRESH = 3 };
+
+struct sn_tcp {
+	struct sn_engine *e;
+	struct sn_subflow *owner; /* NULL: detached or closed, nobody is called */
+	const struct sn_tcp_up *up;
+	const struct sn_cc_ops *cc;
+	struct sn_tcp *tw_next, *tw_prev; /* sn_tcp_stack.tw_head */
+
+	uint8_t state;  /* enum sn_tcp_state, written by sn_tcp_set_state() only */
+	uint8_t ca;     /* enum sn_tcp_ca */
+	uint8_t clock;  /* enum sn_tcp_clock */
+	uint8_t busy;   /* depth of calls that still need the record */
+	uint8_t backoff;
+	uint8_t snd_ws, rcv_ws;
+	uint8_t quick;  /* segments still to be acknowledged at once */
+	uint8_t unanswered; /* window probes in a row without an answer */
+	bool dead : 1;      /* given up, freed when busy is 0 */
+	bool passive : 1;
+	bool shared : 1;    /* window accounted above */
+	bool ts_on : 1, sack_on : 1, ws_on : 1;
+	bool fin_wanted : 1, fin_sent : 1;
+	bool fin_seen : 1;  /* peer's FIN is at fin_seq */
+	bool fin_done : 1;  /* and in order */
+	bool ack_now : 1, ack_later : 1;
+	bool limited : 1;   /* the window, not the application, ended the last send */
+	bool progress : 1;  /* up->acked is owed */
+	bool syn_resent : 1;
+	bool dsack_owed : 1;
+	bool want_sum : 1;  /* the owner's options or the port need the payload's sum */
+	bool force_rtx : 1; /* the next retransmission ignores cwnd */
+
+	/* Sending (RFC 9293 3.3.1). */
+	uint32_t iss, snd_una, snd_nxt;
+	uint32_t snd_wnd, snd_wl1, snd_wl2, max_wnd;
+	uint32_t peer_wnd;         /* last window field, scaled */
+	uint32_t mss;              /* payload bytes per segment */
+	uint32_t peer_mss;         /* min(peer's MSS, what the port carries), options not subtracted */
+	uint32_t opt_reserve;
+	uint32_t cwnd, ssthresh;   /* bytes */
+	uint32_t pipe, sacked_out, lost_out, loss_sacked;
+	uint32_t reno_dups;        /* duplicate ACKs that stand for SACKs of a peer without SACK */
+	uint32_t recovery_point;
+	uint32_t prr_flight, prr_delivered, prr_out; /* RFC 6937, in RECOVERY: bytes in flight at its start, and since then */
+	sn_time rack;              /* send time of the newest segment known to be delivered */
+	struct sn_tcp_txseg *txq, *txq_tail;
+	struct sn_tcp_txseg *loss_edge, *rtx_hint;
+	struct sn_tcp_txseg *sack_hint[SN_TCP_SACK_RANGES]; /* starts of runs touched lately */
+
+	/* Receiving. */
+	uint32_t irs, rcv_nxt;
+	uint32_t rcv_adv;          /* right edge advertised */
+	uint32_t adv_wnd;          /* last window sent, bytes */
+	uint32_t rcv_acked;        /* rcv_nxt of the last segment we sent */
+	uint32_t rcv_mss;          /* largest segment seen: what counts as full-sized */
+	uint32_t rcv_space;
+	uint32_t fin_seq;
+	uint32_t ts_recent, ts_off;
+	sn_time ts_recent_at;
+	struct sn_buf *ooo, *ooo_tail, *ooo_hint;
+	uint32_t ooo_count;
+	uint32_t nranges;
+	struct sn_sack_block range[SN_TCP_SACK_RANGES]; /* received out of order, latest first */
+	struct sn_sack_block dsack;                     /* RFC 2883: duplicate to report once */
+
+	/* Time. */
+	struct sn_timer timer, delack;
+	sn_time timer_at;          /* the real deadline; `timer` may fire earlier and is armed again */
+	sn_time srtt, rttvar, rto, min_rtt;
+	sn_time last_send, syn_sent;
+	sn_time answer_at;         /* rate limit of answers to unacceptable segments */
+
+	/* Delivery rate (one sample per ACK). */
+	uint64_t delivered;
+	uint32_t delivered_us, first_us;
+	uint64_t rate;             /* bytes/s */
+
+	struct sn_flow flow;
+	uint16_t port;
+	uint64_t bytes_sent, bytes_acked, bytes_received, bytes_retrans;
+	uint64_t segs_sent, segs_received, retrans, rtos;
+	union sn_cc_state ccs;
+};
+
+/* --- state.c: life of a record --- */
+void sn_tcp_set_state(struct sn_tcp *t, enum sn_tcp_state state);
+static inline void sn_tcp_enter(struct sn_tcp *t) { t->busy++; }
+/* Ends a section; the record may be gone afterwards. */
+void sn_tcp_leave(struct sn_tcp *t);
+/* The owner hears `closed` and forgets the record. */
+void sn_tcp_disown(struct sn_tcp *t, enum sn_err err, sn_time now);
+/* Frees everything the record holds; the record itself when nobody is in it. */
+void sn_tcp_release(struct sn_tcp *t);
+/* disown + release: the end of a flow. */
+void sn_tcp_finish(struct sn_tcp *t, enum sn_err err, sn_time now);
+void sn_tcp_abort(struct sn_tcp *t, enum sn_err err, sn_time now); /* RST, then the end */
+void sn_tcp_time_wait(struct sn_tcp *t, sn_time now);
+/* Frees the oldest record in TIME_WAIT; false if there is none. */
+bool sn_tcp_time_wait_evict(struct sn_engine *e);
+/* Our FIN was acknowledged. */
+void sn_tcp_fin_acked(struct sn_tcp *t, sn_time now);
+/* The peer's FIN is in order. */
+void sn_tcp_fin_received(struct sn_tcp *t, sn_time now);
+static inline bool sn_tcp_can_send(const struct sn_tcp *t)
+{
+	return (t->state == SN_TCP_ESTABLISHED || t->state == SN_TCP_CLOSE_WAIT) && !t->fin_sent && !t->fin_wanted;
+}
+static inline bool sn_tcp_can_receive(const struct sn_tcp *t)
+{
+	return t->state == SN_TCP_ESTABLISHED || t->state == SN_TCP_FIN_WAIT_1 || t->state == SN_TCP_FIN_WAIT_2;
+}
+
+/* --- open.c --- */
+struct sn_tcp *sn_tcp_open_active(struct sn_engine *e, const struct sn_tcp_open *o, sn_time now);
+struct sn_tcp *sn_tcp_open_passive(struct sn_engine *e, const struct sn_tcp_open *o, const struct sn_tcp_seg *syn,
+				   sn_time now);
+/* Takes over what a SYN or SYN/ACK says. */
+void sn_tcp_negotiate(struct sn_tcp *t, const struct sn_tcp_seg *syn, sn_time now);
+void sn_tcp_set_mss(struct sn_tcp *t);
+/* The handshake is complete. */
+void sn_tcp_established(struct sn_tcp *t, sn_time now);
+static inline uint32_t sn_tcp_ts(const struct sn_tcp *t, sn_time now) { return (uint32_t)(now / SN_MSEC) + t->ts_off; }
+
+/* --- input.c --- */
+void sn_tcp_input(struct sn_tcp *t, const struct sn_tcp_seg *seg, struct sn_buf *b, sn_time now);
+
+/* --- ack.c --- */
+struct sn_tcp_ackinfo {
+	uint32_t acked;      /* bytes newly acknowledged */
+	uint32_t sacked;     /* bytes newly SACKed */
+	uint32_t prior_pipe;
+	uint32_t delivered;  /* bytes newly known to be delivered, by ACK or SACK */
+	sn_time rtt;         /* sample of a segment sent once, 0: none */
+	bool lost;           /* records were newly judged lost */
+	bool fin;            /* our FIN is covered */
+	uint32_t prior_delivered; /* rate sample: state when the newest delivered segment was sent */
+	uint32_t prior_us, send_us;
+	bool has_rate, app_limited;
+};
+void sn_tcp_ack(struct sn_tcp *t, const struct sn_tcp_seg *seg, sn_time now);
+/* Bookkeeping common to ACK and SACK of a record. */
+void sn_tcp_delivered(struct sn_tcp *t, struct sn_tcp_txseg *s, struct sn_tcp_ackinfo *info, sn_time now);
+
+/* --- scoreboard.c --- */
+void sn_tcp_txq_append(struct sn_tcp *t, struct sn_tcp_txseg *s);
+/* Unlinks the first record, drops its references and frees it. */
+void sn_tcp_txq_drop_head(struct sn_tcp *t);
+void sn_tcp_txq_free(struct sn_tcp *t);
+void sn_tcp_sack_apply(struct sn_tcp *t, const struct sn_tcp_seg *seg, struct sn_tcp_ackinfo *info, sn_time now);
+/* RFC 6675 IsLost for everything the latest SACKs decide. Returns true if a record was newly marked. */
+bool sn_tcp_mark_lost(struct sn_tcp *t);
+void sn_tcp_mark_head_lost(struct sn_tcp *t);
+/* Retransmissions that were lost as well. */
+void sn_tcp_mark_lost_again(struct sn_tcp *t);
+/* After a timeout: everything not SACKed is lost; SACKs are forgotten if the peer reneged. */
+void sn_tcp_mark_all_lost(struct sn_tcp *t);
+/* The lowest record that is lost and not sent again, or NULL. */
+struct sn_tcp_txseg *sn_tcp_next_lost(struct sn_tcp *t);
+/* The record was handed to the network again. */
+void sn_tcp_note_retransmit(struct sn_tcp *t, struct sn_tcp_txseg *s);
+/* pipe, less what duplicate ACKs of a peer without SACK stand for. */
+static inline uint32_t sn_tcp_in_flight(const struct sn_tcp *t)
+{
+	uint32_t left = t->reno_dups * t->mss;
+	return t->pipe > left ? t->pipe - left : 0;
+}
+
+/* --- recovery.c --- */
+void sn_tcp_recovery(struct sn_tcp *t, const struct sn_tcp_ackinfo *info, bool dup, sn_time now);
+void sn_tcp_enter_loss(struct sn_tcp *t, sn_time now);
+/* Sends lost records again as far as cwnd allows. */
+void sn_tcp_send_lost(struct sn_tcp *t, sn_time now);
+
+/* --- output.c --- */
+enum { SN_TCP_COPY_MAX = 1536 }; /* payload of more than SN_TX_REFS pieces is copied behind its header up to this size */
+/* Each returns false if no buffer could be had. */
+bool sn_tcp_emit_syn(struct sn_tcp *t, sn_time now);
+bool sn_tcp_emit_ack(struct sn_tcp *t, uint32_t seq, sn_time now);
+bool sn_tcp_emit_rst(struct sn_tcp *t, sn_time now);
+bool sn_tcp_emit_seg(struct sn_tcp *t, struct sn_tcp_txseg *s, bool again, sn_time now);
+/* Queues and sends a FIN record. */
+void sn_tcp_emit_fin(struct sn_tcp *t, sn_time now);
+/* Settles the ACKs that an input left owed. */
+void sn_tcp_ack_owed(struct sn_tcp *t, sn_time now);
+/* The window that an ACK sent now would carry, bytes. */
+uint32_t sn_tcp_window(struct sn_tcp *t);
+
+/* --- send.c --- */
+uint32_t sn_tcp_room(struct sn_tcp *t, sn_time now);
+int32_t sn_tcp_send(struct sn_tcp *t, struct sn_chunk *first, uint32_t off, uint32_t len, uint64_t dsn, sn_time now);
+
+/* --- timers.c --- */
+void sn_tcp_timers_init(struct sn_tcp *t);
+void sn_tcp_timers_stop(struct sn_tcp *t);
+void sn_tcp_clock_set(struct sn_tcp *t, enum sn_tcp_clock clock, sn_time at);
+void sn_tcp_clock_stop(struct sn_tcp *t);
+/* Retransmission timer from now, with the present backoff. */
+void sn_tcp_rtx_restart(struct sn_tcp *t, sn_time now);
+void sn_tcp_delack_arm(struct sn_tcp *t, sn_time now);
+
+/* --- rto.c --- */
+void sn_tcp_rtt_sample(struct sn_tcp *t, sn_time rtt);
+sn_time sn_tcp_rto(const struct sn_tcp *t); /* backed off and clamped */
+
+/* --- rcvq.c --- */
+/* Takes a segment's payload: trims, queues or delivers. */
+void sn_tcp_receive(struct sn_tcp *t, const struct sn_tcp_seg *seg, struct sn_buf *b, sn_time now);
+void sn_tcp_rcvq_free(struct sn_tcp *t);
+/* Right edge up to which bytes are taken. */
+uint32_t sn_tcp_rcv_edge(const struct sn_tcp *t);
+/* SACK blocks to report, D-SACK first; at most n. */
+uint32_t sn_tcp_sack_blocks(const struct sn_tcp *t, struct sn_sack_block *out, uint32_t n);
+
+#endif

@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Timers of a record:
+ *   timer   one of, told by `clock`:
+ *             RTX      SYN, SYN/ACK, data or FIN is unacknowledged (RFC 6298 5); also: a FIN found no record to be kept in
+ *             PERSIST  the peer's window is closed and the owner wants to send (RFC 9293 3.8.6.1)
+ *             WAIT     TIME_WAIT, or FIN_WAIT_2 without an owner
+ *           `timer_at` is the deadline: pushing it back leaves the wheel alone, an early expiry arms it again.
+ *   delack  an ACK is owed (RFC 9293 3.8.6.3); an expiry that finds nothing owed does nothing
+ */
+#include "tcp/tcp.h"
+
+void sn_tcp_clock_set(struct sn_tcp *t, enum sn_tcp_clock clock, sn_time at)
+{
+	t->clock = (uint8_t)clock;
+	t->timer_at = at;
+	if (!sn_timer_armed(&t->timer) || t->timer.at > at)
+		sn_wheel_arm(&t->e->wheel, &t->timer, at);
+}
+
+void sn_tcp_clock_stop(struct sn_tcp *t)
+{
+	t->clock = SN_CLOCK_NONE;
+}
+
+void sn_tcp_rtx_restart(struct sn_tcp *t, sn_time now)
+{
+	sn_tcp_clock_set(t, SN_CLOCK_RTX, now + sn_tcp_rto(t));
+}
+
+void sn_tcp_delack_arm(struct sn_tcp *t, sn_time now)
+{
+	if (!sn_timer_armed(&t->delack))
+		sn_wheel_arm(&t->e->wheel, &t->delack, now + t->e->cfg.tcp.delack);
+}
+
+/* Counts one more expiry; false if that was one too many and the record is gone. */
+static bool go_on(struct sn_tcp *t, uint32_t limit, sn_time now)
+{
+	if (t->backoff < UINT8_MAX)
+		t->backoff++;
+	bool give_up = t->backoff > limit;
+	if (!give_up && t->owner)
+		give_up = !t->up->rto(t->owner, t->backoff, now);
+	if (give_up)
+		sn_tcp_abort(t, SN_E_TIMEDOUT, now);
+	return !t->dead;
+}
+
+static void handshake_expired(struct sn_tcp *t, sn_time now)
+{
+	if (!go_on(t, t->e->cfg.tcp.syn_retries, now))
+		return;
+	t->rtos++;
+	t->retrans++;
+	t->e->counters.tcp_retrans++;
+	t->syn_resent = true;
+	sn_tcp_emit_syn(t, now);
+	sn_tcp_rtx_restart(t, now);
+}
+
+static void rtx_expired(struct sn_tcp *t, sn_time now)
+{
+	if (t->state == SN_TCP_SYN_SENT || t->state == SN_TCP_SYN_RCVD) {
+		handshake_expired(t, now);
+		return;
+	}
+	if (!t->txq) {
+		if (t->fin_wanted)
+			sn_tcp_emit_fin(t, now);
+		return;
+	}
+	t->rtos++;
+	t->e->counters.tcp_rto++;
+	if (!go_on(t, t->e->cfg.tcp.retries, now))
+		return;
+	sn_tcp_enter_loss(t, now);
+	t->force_rtx = true;
+	sn_tcp_send_lost(t, now);
+	sn_tcp_rtx_restart(t, now);
+}
+
+static void persist_expired(struct sn_tcp *t, sn_time now)
+{
+	if (t->txq || t->snd_wnd)
+		return;
+	if (++t->unanswered > t->e->cfg.tcp.retries) {
+		sn_tcp_abort(t, SN_E_TIMEDOUT, now);
+		return;
+	}
+	t->e->counters.tcp_probes++;
+	sn_tcp_emit_ack(t, t->snd_una - 1, now);
+	if (t->backoff < UINT8_MAX)
+		t->backoff++;
+	sn_tcp_clock_set(t, SN_CLOCK_PERSIST, now + sn_tcp_rto(t));
+}
+
+static void timer_fired(struct sn_timer *timer, sn_time now)
+{
+	struct sn_tcp *t = SN_CONTAINER(timer, struct sn_tcp, timer);
+	uint8_t clock = t->clock;
+
+	if (clock == SN_CLOCK_NONE)
+		return;
+	if (t->timer_at > now) {
+		sn_wheel_arm(&t->e->wheel, &t->timer, t->timer_at);
+		return;
+	}
+	sn_tcp_enter(t);
+	t->clock = SN_CLOCK_NONE;
+	switch (clock) {
+	case SN_CLOCK_RTX:
+		rtx_expired(t, now);
+		break;
+	case SN_CLOCK_PERSIST:
+		persist_expired(t, now);
+		break;
+	default:
+		sn_tcp_release(t);
+		break;
+	}
+	sn_tcp_leave(t);
+}
+
+static void delack_fired(struct sn_timer *timer, sn_time now)
+{
+	struct sn_tcp *t = SN_CONTAINER(timer, struct sn_tcp, delack);
+
+	if (!t->ack_later)
+		return;
+	sn_tcp_enter(t);
+	if (!sn_tcp_emit_ack(t, t->snd_nxt, now))
+		sn_tcp_delack_arm(t, now);
+	sn_tcp_leave(t);
+}
+
+void sn_tcp_timers_init(struct sn_tcp *t)
+{
+	t->timer.fire = timer_fired;
+	t->delack.fire = delack_fired;
+}
+
+void sn_tcp_timers_stop(struct sn_tcp *t)
+{
+	t->clock = SN_CLOCK_NONE;
+	sn_wheel_cancel(&t->e->wheel, &t->timer);
+	sn_wheel_cancel(&t->e->wheel, &t->delack);
+}
