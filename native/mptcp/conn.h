@@ -1,0 +1,359 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Records of the MPTCP layer and what its files offer each other.
+ *
+ * A connection (struct sn_conn) has one to SN_MAX_SUBFLOWS subflows (struct sn_subflow), each above one struct sn_tcp.
+ * Plain TCP and fallback are a connection with one subflow, no options and data sequence numbers that nobody sees.
+ *
+ * Rule of work: callbacks from TCP only note what happened and call sn_conn_wake(); everything that ends a connection,
+ * talks to the application or sends new data happens in sn_conn_work(), called from sn_mptcp_run(). So no connection is
+ * freed while TCP is in the middle of a call. Subflow records are freed in up->closed, nowhere else.
+ */
+#ifndef SN_MPTCP_CONN_H
+#define SN_MPTCP_CONN_H
+
+#include "engine/engine.h"
+#include "sn_abi.h"
+#include "sn_base.h"
+
+enum {
+	SN_DSS_RESERVE = 24,      /* DSS with 32-bit DATA_ACK, 64-bit DSN, with or without checksum; also MP_CAPABLE + data */
+	SN_CHUNK_MAX = 65536,     /* larger sends are cut: the application gets its memory back piece by piece */
+	SN_SENT_MAX = 1 << 18,    /* bytes that one sent record may span */
+	SN_MAX_REMOTES = 8,       /* addresses of the peer remembered per connection */
+	SN_JOIN_ACK_TRIES = 6,
+	SN_ADD_ADDR_TRIES = 3,
+	SN_PATH_TRIES = 4,        /* failed joins over one pair of addresses */
+	SN_SYN_TRIES_MPTCP = 2    /* lost SYNs with MP_CAPABLE before one without is tried */
+};
+#define SN_CLOSE_TIMEOUT (60 * SN_SEC)  /* orphans, and connections that wait for a new subflow */
+#define SN_FINISH_TIMEOUT (5 * SN_SEC)  /* subflows still open after both DATA_FINs were acknowledged */
+
+/* MP_TCPRST reasons, RFC 8684 3.6. */
+enum sn_rst_reason {
+	SN_RST_UNSPECIFIED = 0,
+	SN_RST_PROTOCOL = 1,
+	SN_RST_RESOURCES = 2,
+	SN_RST_PROHIBITED = 3,
+	SN_RST_OUTSTANDING = 4,
+	SN_RST_PERFORMANCE = 5,
+	SN_RST_MIDDLEBOX = 6,
+	SN_RST_NONE = 0xff
+};
+
+enum sn_sf_kind {
+	SN_SF_PLAIN,   /* no MPTCP options */
+	SN_SF_CAPABLE, /* the connection's first subflow */
+	SN_SF_JOIN
+};
+enum sn_sf_state {
+	SN_SF_OPENING, /* TCP handshake */
+	SN_SF_CONFIRM, /* join we opened: third ACK sent, the fourth packet not seen */
+	SN_SF_UP,      /* data may be sent */
+	SN_SF_LEAVING  /* FIN sent or received: nothing new is sent here */
+};
+
+/* Options asked for on the next pure ACK of a subflow. */
+enum sn_sf_owe {
+	SN_OWE_ADD_ADDR = 1, /* conn->ann */
+	SN_OWE_ECHO = 2,     /* sf->echo */
+	SN_OWE_REMOVE = 4,   /* conn->removed */
+	SN_OWE_FAIL = 8,
+	SN_OWE_FASTCLOSE = 16 /* on the RST */
+};
+
+/* A join's origin, for counting failures: endpoint 0..15, remote 16.., or the re-join of a connection without subflow. */
+enum { SN_WHY_REMOTE = 16, SN_WHY_REJOIN = 0xfe, SN_WHY_PEER = 0xff };
+
+struct sn_subflow {
+	struct sn_conn *conn;
+	struct sn_tcp *tcp;
+	struct sn_flow flow;
+	uint16_t port;        /* NIC port */
+	uint8_t slot;         /* conn->sf[slot] */
+	uint8_t kind, state;  /* enum sn_sf_kind, sn_sf_state */
+	bool active;          /* we sent the SYN */
+	bool backup, stale;
+	bool shared;          /* TCP was told that the window is shared */
+	bool sent_any;        /* data was sent here */
+	uint8_t local_id, remote_id;
+	uint8_t why;
+	uint8_t owe;          /* enum sn_sf_owe */
+	uint8_t rst_reason;   /* for MP_TCPRST on our RST */
+	uint8_t peer_reason;  /* MP_TCPRST of the peer's RST */
+	uint8_t peer_wscale;
+	uint8_t tries;        /* third ACKs of a join */
+	sn_time since;        /* when data became possible */
+
+	uint32_t local_nonce, remote_nonce;
+	uint64_t hmac64;      /* join: for our SYN/ACK */
+	uint8_t hmac[20];     /* join: of the third ACK, ours or expected */
+	struct sn_mp_add_addr echo;
+
+	/* Mapping in use: DSS maps are applied when their bytes are in order. */
+	uint32_t rcv_ssn;     /* relative sequence number of the next in-order byte */
+	bool map_on, map_fin, map_has_csum;
+	uint16_t map_csum;
+	uint32_t map_ssn, map_len; /* map_len without DATA_FIN */
+	uint64_t map_dsn;
+	uint32_t sum, summed; /* DSS checksum so far, bytes in it */
+	struct sn_buf *held, *held_tail; /* waiting for the checksum of their mapping */
+	struct sn_buf *ooo_hint; /* where this subflow's last out-of-order buffer went, valid while ooo_hint_dsn > rcv_nxt */
+	uint64_t ooo_hint_dsn;
+
+	struct sn_timer t_join; /* third ACK again until the fourth packet */
+};
+
+/* What was sent where, in data sequence order: for reinjection. */
+struct sn_sent {
+	struct sn_sent *next;
+	uint64_t dsn;
+	uint32_t len;
+	uint32_t redone;  /* bytes from the start that were sent again */
+	uint16_t carriers; /* bit per subflow slot */
+	bool need;        /* to be sent again elsewhere */
+};
+
+/* Failed joins over one path: SN_PATH_TRIES of them end it. */
+struct sn_path_try {
+	uint8_t fails;
+	sn_time next; /* no new try before */
+};
+
+/* An address that the peer announced. */
+struct sn_remote {
+	bool used;
+	bool accepted; /* within add_addr_accepted */
+	uint8_t id;
+	uint16_t port; /* 0: the initial one */
+	struct sn_addr addr;
+	struct sn_path_try path;
+};
+
+struct sn_conn {
+	struct sn_engine *e;
+	const struct sn_tcp_ops *ops;
+	const struct sn_sched_ops *sched;
+	struct {
+		struct sn_conn *next, *prev;
+		struct sn_conn_list *in;
+	} link; /* run or blocked list */
+	struct sn_conn *token_next;
+	struct sn_listener *listener; /* while pending there */
+	uint32_t id;
+	uint32_t slot;                /* channel; SN_SLAB_NONE: nobody to tell */
+	uint64_t user;                /* CONNECT's or the listener's */
+	uint8_t state;                /* enum sn_conn_state */
+	enum sn_err err, last_err;
+	sn_time opened;
+	struct sn_flow flow;          /* the first subflow's */
+
+	bool server, mptcp, fell_back, csum;
+	bool keyed;       /* remote key known */
+	bool fully;       /* peer known to speak MPTCP: RFC 8684 fully established */
+	bool csum_good;   /* a DSS checksum was right once */
+	bool joined;      /* a second subflow existed: no fallback any more */
+	bool reinjected;  /* connection-level retransmission happened: no fallback any more */
+	bool peer_no_join; /* C flag: not to the initial address */
+	bool hashed;      /* in the token table */
+
+	bool owe_open, told; /* CONNECTED / ACCEPT is to be posted / was posted */
+	bool app_closed;  /* CLOSE: nothing more is delivered */
+	bool discard;     /* drain: incoming data is acknowledged and dropped */
+	bool shut;        /* nothing more to send: DATA_FIN / FIN after the queue */
+	bool fin_sent, fin_acked;
+	bool peer_fin_known, peer_fin; /* DATA_FIN seen / in order */
+	bool eof_told;
+	bool finishing;   /* both DATA_FINs acknowledged, subflows are closing */
+	bool finished;    /* orderly end: only completions are left */
+	bool doomed;      /* to be ended with last_err as soon as TCP is not in the middle of a call */
+	bool dead;        /* ended by err */
+	bool starved;     /* a send found no record or buffer */
+	bool credit;      /* the window may have grown: look */
+	bool pm_dirty;
+	bool fin_word;    /* this ACK carries the DATA_FIN, not MP_CAPABLE */
+	bool ack_all;     /* DATA_FIN state changed: pure ACK on every subflow */
+
+	uint32_t nsf;
+	struct sn_subflow *sf[SN_MAX_SUBFLOWS];
+	struct sn_subflow *last_rx; /* received data last */
+	uint8_t rr_slot;            /* round-robin: last used */
+
+	uint64_t local_key, remote_key;
+	uint32_t token, remote_token;
+
+	/* Sending. Numbers are data sequence numbers, in fallback offsets that only we see. */
+	uint64_t idsn;
+	uint64_t snd_una, snd_nxt, snd_end; /* snd_end: after the last queued byte = DATA_FIN */
+	uint64_t snd_edge;                  /* right edge of the peer's window */
+	struct sn_chunk *chunks, *chunks_tail, *cursor; /* cursor holds snd_nxt */
+	struct sn_sent *sent, *sent_tail;
+	uint32_t need;                      /* sent records with need */
+	uint32_t sent_owed;                 /* bytes to report by SN_CQ_SENT */
+	uint64_t stall_end;                 /* end of the last stall retransmission, 0: none */
+	uint32_t stall_len;
+	sn_time rtx_base;                   /* last progress or retransmission */
+	uint8_t rtx_backoff, fin_backoff;
+
+	/* Receiving. */
+	uint64_t remote_idsn;
+	uint64_t rcv_nxt, rcv_edge, rcv_adv; /* rcv_adv: right edge as last sent */
+	uint64_t peer_fin_dsn;
+	struct sn_buf *rq, *rq_tail;         /* in order, for the application */
+	struct sn_buf *ooo, *ooo_tail;
+	uint32_t rq_bytes, ooo_bytes, ooo_count, held_bytes, slots_out;
+	uint64_t bytes_received, bytes_retrans, bytes_acked;
+
+	/* Path manager. */
+	struct sn_remote remote[SN_MAX_REMOTES];
+	uint32_t ann_done;        /* endpoints announced, bit per table index */
+	int8_t ann_cur;           /* being announced, -1: none */
+	uint8_t ann_tries;
+	sn_time ann_deadline;
+	struct sn_mp_add_addr ann;
+	struct sn_mp_remove_addr removed;
+	struct sn_path_try ep_try[SN_MAX_ENDPOINTS], rejoin;
+
+	/* Timers of a connection. */
+	struct sn_timer t_rtx;   /* connection-level retransmission and window probe (retrans.c) */
+	struct sn_timer t_fin;   /* DATA_FIN again (close.c) */
+	struct sn_timer t_close; /* end of patience (close.c) */
+	struct sn_timer t_pm;    /* ADD_ADDR again, next try of a join (pm.c) */
+};
+
+/* --- conn.c: life of records, lists --- */
+struct sn_conn *sn_conn_new(struct sn_engine *e, uint32_t slot, sn_time now);
+void sn_conn_free(struct sn_conn *c);
+void sn_conn_set_state(struct sn_conn *c, enum sn_conn_state state);
+void sn_conn_wake(struct sn_conn *c);
+void sn_conn_block(struct sn_conn *c, enum sn_block why);
+void sn_conn_unlist(struct sn_conn *c);
+struct sn_subflow *sn_sf_new(struct sn_conn *c, enum sn_sf_kind kind, const struct sn_flow *flow, uint16_t port);
+/* Opens actively; false (and the record is gone) if no TCP record could be had. */
+bool sn_sf_open(struct sn_subflow *sf, sn_time now);
+bool sn_sf_accept(struct sn_subflow *sf, const struct sn_tcp_seg *syn, sn_time now);
+void sn_sf_free(struct sn_subflow *sf);
+/* RST with a reason. The record is gone afterwards. */
+void sn_sf_reset(struct sn_subflow *sf, enum sn_rst_reason why, sn_time now);
+/* FIN: no new data on this subflow, what it carried may go elsewhere. */
+void sn_sf_leave(struct sn_subflow *sf, sn_time now);
+static inline struct sn_channel *sn_conn_channel(const struct sn_conn *c)
+{
+	return c->slot == SN_SLAB_NONE ? NULL : c->e->channel[c->slot];
+}
+static inline bool sn_sf_usable(const struct sn_subflow *sf) { return sf && sf->tcp && sf->state == SN_SF_UP; }
+/* Any subflow on which a pure ACK with options makes sense, NULL if there is none. */
+struct sn_subflow *sn_conn_any_up(const struct sn_conn *c);
+
+/* --- socket_manager.c --- */
+void sn_conn_work(struct sn_conn *c, sn_time now);
+void sn_listener_left(struct sn_conn *c); /* the connection no longer counts in its listener's backlog */
+
+/* Nobody is told anything any more. */
+void sn_conn_forget_app(struct sn_conn *c);
+
+/* --- events.c: what the application is told --- */
+/* Posts what is owed. What does not fit puts the connection on a blocked list. After the last word c->slot is none. */
+void sn_conn_events(struct sn_conn *c);
+/* False: the completion ring is full. */
+bool sn_event_post(struct sn_engine *e, uint32_t slot, const struct sn_cqe *cqe);
+
+/* --- crypto.c --- */
+void sn_mp_key_digest(uint64_t key, uint32_t *token, uint64_t *idsn);
+/* HMAC-SHA256 with the 16-byte key k1 || k2. */
+void sn_mp_hmac(uint64_t k1, uint64_t k2, const uint8_t *msg, uint32_t len, uint8_t out[32]);
+void sn_mp_hmac_join(uint64_t k1, uint64_t k2, uint32_t n1, uint32_t n2, uint8_t out[32]);
+uint64_t sn_mp_hmac_add_addr(uint64_t k_sender, uint64_t k_receiver, const struct sn_mp_add_addr *a);
+bool sn_mp_equal(const void *a, const void *b, uint32_t n); /* in constant time */
+
+/* --- token.c --- */
+bool sn_token_new(struct sn_conn *c); /* draws key, token, idsn; inserts. false: no token could be made */
+void sn_token_remove(struct sn_conn *c);
+struct sn_conn *sn_token_find(const struct sn_engine *e, uint32_t token);
+
+/* --- handshake.c --- */
+extern const struct sn_tcp_up sn_mptcp_up;
+/* Plain TCP from now on. False if it is too late for that. */
+bool sn_conn_can_fall_back(const struct sn_conn *c);
+bool sn_conn_fallback(struct sn_conn *c, struct sn_subflow *sf, sn_time now);
+void sn_conn_fully(struct sn_conn *c);
+/* Keys of the peer are known: sequence numbers of its data. */
+void sn_conn_keyed(struct sn_conn *c, uint64_t remote_key);
+/* Data may be sent on this subflow. */
+void sn_sf_up(struct sn_subflow *sf, sn_time now);
+void sn_sf_shared(struct sn_subflow *sf, bool on);
+
+/* --- dss.c --- */
+uint32_t sn_mp_options(struct sn_subflow *sf, const struct sn_opt_want *want, uint8_t *out);
+/* DSS of an acceptable segment of an established MPTCP subflow. False: drop the segment (the subflow is reset). */
+bool sn_dss_input(struct sn_subflow *sf, const struct sn_tcp_seg *seg, struct sn_buf *payload, sn_time now);
+/* Notes an MP_CAPABLE's mapping in a buffer. */
+void sn_dss_map_capable(struct sn_conn *c, const struct sn_mp_capable *cap, struct sn_buf *b);
+/* In-order bytes of an MPTCP subflow: applies mappings, then sn_recv_data(). */
+void sn_dss_data(struct sn_subflow *sf, struct sn_buf *chain, sn_time now);
+void sn_dss_drop_held(struct sn_subflow *sf);
+
+/* --- recv.c --- */
+/* One buffer with its dsn set. */
+void sn_recv_data(struct sn_conn *c, struct sn_subflow *sf, struct sn_buf *b, sn_time now);
+void sn_recv_plain(struct sn_conn *c, struct sn_buf *chain, sn_time now);
+void sn_recv_fin(struct sn_conn *c, uint64_t dsn, sn_time now);
+uint32_t sn_recv_window(struct sn_conn *c);
+void sn_recv_credit(struct sn_conn *c, sn_time now); /* tells the peer about a grown window if it is worth it */
+void sn_recv_purge(struct sn_conn *c);
+
+/* --- send.c --- */
+enum sn_err sn_send_queue(struct sn_conn *c, const uint8_t *data, uint32_t len);
+void sn_send_push(struct sn_conn *c, sn_time now);
+void sn_send_data_ack(struct sn_conn *c, uint64_t ack, sn_time now);
+void sn_send_window(struct sn_conn *c, uint64_t ack, uint32_t wnd);
+void sn_send_release(struct sn_conn *c);
+/* Resets a stale subflow when all that is left of the application's memory is what it holds. */
+void sn_send_unblock(struct sn_conn *c, sn_time now);
+void sn_send_purge(struct sn_conn *c); /* everything, at the end of a connection */
+/* The chunk that holds dsn; NULL if none does. */
+struct sn_chunk *sn_send_chunk_at(const struct sn_conn *c, uint64_t dsn);
+static inline bool sn_send_outstanding(const struct sn_conn *c) { return sn_dsn_lt(c->snd_una, c->snd_nxt); }
+void sn_zombies_sweep(struct sn_engine *e);
+
+/* --- retrans.c --- */
+void sn_sent_add(struct sn_conn *c, uint64_t dsn, uint32_t len, uint8_t slot);
+void sn_sent_trim(struct sn_conn *c);
+void sn_sent_purge(struct sn_conn *c);
+/* The subflow had a timeout / will carry nothing more: what only it carried is to be sent again elsewhere. */
+void sn_sent_doubt(struct sn_conn *c, uint8_t slot);
+void sn_sent_lost(struct sn_conn *c, uint8_t slot);
+void sn_retrans_push(struct sn_conn *c, sn_time now); /* reinjection as far as windows allow */
+void sn_retrans_check(struct sn_conn *c, sn_time now); /* arms the timer, notices a stalled receiver */
+void sn_retrans_fire(struct sn_timer *t, sn_time now);
+
+/* --- close.c --- */
+/* Ends the connection at once with an error; fastclose: tell the peer by MP_FASTCLOSE. `except` (or NULL) is closing
+ * by itself. */
+void sn_conn_fail(struct sn_conn *c, enum sn_err err, bool fastclose, const struct sn_subflow *except, sn_time now);
+void sn_conn_shut(struct sn_conn *c, sn_time now);
+void sn_conn_close(struct sn_conn *c, sn_time now); /* the application wants no more of it */
+void sn_close_fin(struct sn_conn *c, sn_time now);   /* sends FIN / DATA_FIN when its turn has come */
+void sn_close_check(struct sn_conn *c, sn_time now); /* what follows from the state of subflows and FINs */
+void sn_close_fin_fire(struct sn_timer *t, sn_time now);
+void sn_close_fire(struct sn_timer *t, sn_time now);
+
+/* --- pm.c --- */
+bool sn_pm_segment(struct sn_subflow *sf, const struct sn_tcp_seg *seg, sn_time now);
+void sn_pm_check(struct sn_conn *c, sn_time now);
+void sn_pm_fire(struct sn_timer *t, sn_time now);
+void sn_pm_sf_gone(struct sn_subflow *sf, enum sn_err err, sn_time now);
+uint8_t sn_pm_local_id(const struct sn_conn *c, const struct sn_addr *addr);
+/* May a join come to this local port? */
+bool sn_pm_port_ok(const struct sn_conn *c, uint16_t lport);
+uint32_t sn_pm_extra(const struct sn_conn *c); /* subflows beyond the first that count against the limit */
+
+/* --- pm_join.c: which joins to open --- */
+void sn_pm_joins(struct sn_conn *c, sn_time now, sn_time *next);
+sn_time sn_join_ack_delay(const struct sn_subflow *sf);
+void sn_join_ack_fire(struct sn_timer *t, sn_time now);
+
+/* --- schedulers --- */
+#include "mptcp/sched.h"
+
+#endif

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * MPTCP version 1 (RFC 8684) above the TCP adaptation layer: socket manager, path manager, packet schedulers, data
+ * sequence space. What the engine calls is declared here; records live in mptcp/conn.h.
+ */
+#ifndef SN_MPTCP_H
+#define SN_MPTCP_H
+
+#include "engine/slab.h"
+#include "sn_abi.h"
+#include "sn_base.h"
+#include "sn_tcp_ops.h"
+
+struct sn_engine;
+struct sn_conn;
+struct sn_channel;
+struct sn_sqe;
+
+#include "mptcp/mptcp_internal.h" /* struct sn_mptcp: tables, listeners, endpoints, run queue */
+
+/* Lays tables out in the engine's region. */
+bool sn_mptcp_init(struct sn_engine *e);
+
+/* What to do with a SYN that matches no flow. */
+enum sn_syn_verdict {
+	SN_SYN_TAKEN,   /* a record was made (or the SYN was silently dropped and counted) */
+	SN_SYN_REFUSE,  /* nobody listens: the caller answers RST; opts/opt_len may hold MP_TCPRST */
+	SN_SYN_FORWARD  /* an MP_JOIN for worker *owner */
+};
+enum sn_syn_verdict sn_mptcp_syn(struct sn_engine *e, uint16_t port, const struct sn_flow *flow, const struct sn_tcp_seg *syn,
+				 uint32_t *owner, uint8_t *opts, uint32_t *opt_len, sn_time now);
+
+/* One submission of the channel in slot `slot`. Returns false when the application broke the protocol (the caller ends
+ * the session). A refused but legal request answers SN_CQ_ERROR and returns true. */
+bool sn_mptcp_submit(struct sn_engine *e, uint32_t slot, const struct sn_sqe *sqe, sn_time now);
+/* Work put off to the end of a burst: deliveries to channels, scheduling of new data, ACKs owed. Returns work done. */
+uint32_t sn_mptcp_run(struct sn_engine *e, sn_time now);
+/* True if sn_mptcp_run has something that waits for nothing but time on the CPU. */
+bool sn_mptcp_runnable(const struct sn_engine *e);
+
+/* Ends everything of one channel at once (application died or broke the protocol). */
+void sn_mptcp_channel_gone(struct sn_engine *e, uint32_t slot, sn_time now);
+void sn_mptcp_drain(struct sn_engine *e, sn_time now);
+
+enum sn_err sn_mptcp_endpoint_add(struct sn_engine *e, const struct sn_endpoint *ep, sn_time now);
+enum sn_err sn_mptcp_endpoint_del(struct sn_engine *e, uint8_t id, sn_time now);
+/* Limits were changed: connections look again at what they may open. */
+void sn_mptcp_policy_changed(struct sn_engine *e);
+uint32_t sn_mptcp_conn_info(const struct sn_engine *e, uint32_t *cursor, struct sn_conn_info *out, uint32_t n);
+uint32_t sn_mptcp_subflow_info(const struct sn_engine *e, uint32_t conn, struct sn_subflow_info *out, uint32_t n);
+
+#endif

@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Which joins a client opens (the kernel's in-kernel policy in its words):
+ *   subflow endpoint   from its address, to the peer's first address if that can be reached from there, else to an
+ *                      announced one
+ *   announced address  from the address of the port that leads there, once
+ *   fullmesh endpoint  from its address to every address of the peer
+ *   no subflow left    over the first pair of addresses again
+ * Failed paths are tried again with growing pauses, SN_PATH_TRIES times in all.
+ */
+#include "mptcp/conn.h"
+
+struct target {
+	struct sn_addr addr;
+	uint16_t port;
+	uint8_t id;
+};
+
+static bool exists(const struct sn_conn *c, const struct sn_addr *local, const struct target *t)
+{
+	for (uint32_t i = 0; i < SN_MAX_SUBFLOWS; i++) {
+		const struct sn_subflow *sf = c->sf[i];
+		if (sf && (!local || sn_addr_eq(&sf->flow.local, local)) &&
+		    (!t || (sn_addr_eq(&sf->flow.remote, &t->addr) && sf->flow.rport == t->port)))
+			return true;
+	}
+	return false;
+}
+
+/* May this path be tried now? Notes the time of a later try. */
+static bool due(const struct sn_path_try *p, sn_time now, sn_time *next)
+{
+	if (p->fails >= SN_PATH_TRIES)
+		return false;
+	if (p->fails && now < p->next) {
+		*next = SN_MIN(*next, p->next);
+		return false;
+	}
+	return true;
+}
+
+static void note_failure(struct sn_path_try *p, bool final, sn_time now)
+{
+	if (p->fails < SN_PATH_TRIES)
+		p->fails++;
+	if (final)
+		p->fails = SN_PATH_TRIES;
+	p->next = now + (SN_SEC << p->fails);
+}
+
+/* Opens a join; false if it cannot be now. */
+static bool join(struct sn_conn *c, const struct sn_addr *local, const struct target *t, bool backup, uint8_t why,
+		 sn_time now)
+{
+	struct sn_flow flow = {.local = *local, .remote = t->addr, .rport = t->port};
+	int32_t port = sn_net_route(c->e, local, &t->addr);
+
+	if (port < 0 || sn_net_port_choose(c->e, &flow) != SN_OK)
+		return false;
+	struct sn_subflow *sf = sn_sf_new(c, SN_SF_JOIN, &flow, (uint16_t)port);
+	if (!sf)
+		return false;
+	sf->backup = backup;
+	sf->local_id = sn_pm_local_id(c, local);
+	sf->remote_id = t->id;
+	sf->why = why;
+	sn_engine_random(c->e, &sf->local_nonce, sizeof sf->local_nonce);
+	c->joined = true;
+	return sn_sf_open(sf, now);
+}
+
+static struct target initial(const struct sn_conn *c)
+{
+	return (struct target){.addr = c->flow.remote, .port = c->flow.rport, .id = 0};
+}
+
+static struct target announced(const struct sn_conn *c, const struct sn_remote *r)
+{
+	return (struct target){.addr = r->addr, .port = r->port ? r->port : c->flow.rport, .id = r->id};
+}
+
+static bool may_join_more(const struct sn_conn *c) { return sn_pm_extra(c) < c->e->cfg.limits.subflows; }
+
+/* Everything of the peer that can be reached from an address, the first address first. */
+static uint32_t targets(const struct sn_conn *c, const struct sn_addr *from, struct target *out)
+{
+	uint32_t n = 0;
+	out[n] = initial(c);
+	if (!c->peer_no_join && sn_net_route(c->e, from, &out[n].addr) >= 0)
+		n++;
+	for (uint32_t i = 0; i < SN_MAX_REMOTES; i++) {
+		const struct sn_remote *r = &c->remote[i];
+		if (r->used && r->accepted && sn_net_route(c->e, from, &r->addr) >= 0)
+			out[n++] = announced(c, r);
+	}
+	return n;
+}
+
+static void from_endpoints(struct sn_conn *c, sn_time now, sn_time *next)
+{
+	struct target t[SN_MAX_REMOTES + 1];
+
+	for (uint32_t i = 0; i < SN_MAX_ENDPOINTS && may_join_more(c); i++) {
+		const struct sn_endpoint *ep = &c->e->mptcp.endpoint[i];
+		struct sn_path_try *p = &c->ep_try[i];
+		struct sn_addr local;
+		if (!ep->id || !(ep->flags & (SN_EP_SUBFLOW | SN_EP_FULLMESH)) || !due(p, now, next))
+			continue;
+		memcpy(local.b, ep->addr, 16);
+		bool backup = (ep->flags & SN_EP_BACKUP) != 0;
+		uint32_t n = targets(c, &local, t);
+		if (ep->flags & SN_EP_FULLMESH) {
+			for (uint32_t k = 0; k < n && may_join_more(c); k++)
+				if (!exists(c, &local, &t[k]) && !join(c, &local, &t[k], backup, (uint8_t)i, now))
+					note_failure(p, false, now);
+		} else if (n && !exists(c, &local, NULL)) {
+			/* After a failure the next address has its turn. */
+			if (!join(c, &local, &t[p->fails % n], backup, (uint8_t)i, now))
+				note_failure(p, false, now);
+		}
+		if (p->fails && p->fails < SN_PATH_TRIES && p->next > now)
+			*next = SN_MIN(*next, p->next);
+	}
+}
+
+static void to_announced(struct sn_conn *c, sn_time now, sn_time *next)
+{
+	for (uint32_t i = 0; i < SN_MAX_REMOTES && may_join_more(c); i++) {
+		struct sn_remote *r = &c->remote[i];
+		if (!r->used || !r->accepted || !due(&r->path, now, next))
+			continue;
+		struct target t = announced(c, r);
+		struct sn_addr any = {{0}};
+		int32_t port = exists(c, NULL, &t) ? -1 : sn_net_route(c->e, &any, &t.addr);
+		if (port >= 0 && !join(c, sn_net_port_addr(c->e, (uint16_t)port), &t, false, (uint8_t)(SN_WHY_REMOTE + i), now)) {
+			note_failure(&r->path, false, now);
+			*next = SN_MIN(*next, r->path.next);
+		}
+	}
+}
+
+static void again(struct sn_conn *c, sn_time now, sn_time *next)
+{
+	for (uint32_t i = 0; i < SN_MAX_SUBFLOWS; i++)
+		if (c->sf[i] && c->sf[i]->state != SN_SF_LEAVING)
+			return;
+	if (!due(&c->rejoin, now, next))
+		return;
+	struct target t = initial(c);
+	if (!join(c, &c->flow.local, &t, false, SN_WHY_REJOIN, now)) {
+		note_failure(&c->rejoin, false, now);
+		*next = SN_MIN(*next, c->rejoin.next);
+	}
+}
+
+void sn_pm_joins(struct sn_conn *c, sn_time now, sn_time *next)
+{
+	from_endpoints(c, now, next);
+	to_announced(c, now, next);
+	again(c, now, next);
+}
+
+void sn_pm_sf_gone(struct sn_subflow *sf, enum sn_err err, sn_time now)
+{
+	struct sn_conn *c = sf->conn;
+	struct sn_path_try *p = NULL;
+
+	c->pm_dirty = true;
+	if (sf->why < SN_WHY_REMOTE)
+		p = &c->ep_try[sf->why];
+	else if (sf->why < SN_WHY_REMOTE + SN_MAX_REMOTES)
+		p = &c->remote[sf->why - SN_WHY_REMOTE].path;
+	else if (sf->why == SN_WHY_REJOIN)
+		p = &c->rejoin;
+	if (!p)
+		return;
+	if (sf->since && now - sf->since > 10 * SN_SEC)
+		p->fails = 0;
+	/* Closed in order or forbidden: the peer does not want it. */
+	note_failure(p, err == SN_OK || sf->state == SN_SF_LEAVING || sf->peer_reason == SN_RST_PROHIBITED, now);
+	if (sf->why == SN_WHY_REJOIN && sf->state == SN_SF_OPENING && err == SN_E_REFUSED) {
+		/* The peer has forgotten the connection. */
+		c->doomed = c->nsf == 1;
+		c->last_err = SN_E_RESET;
+	}
+}
+
+sn_time sn_join_ack_delay(const struct sn_subflow *sf)
+{
+	struct sn_tcp_estimate est;
+	sf->conn->ops->estimate(sf->tcp, &est);
+	return est.srtt ? SN_MAX(2 * est.srtt, 20 * SN_MSEC) : SN_SEC;
+}
+
+void sn_join_ack_fire(struct sn_timer *t, sn_time now)
+{
+	struct sn_subflow *sf = SN_CONTAINER(t, struct sn_subflow, t_join);
+	if (sf->state != SN_SF_CONFIRM)
+		return;
+	if (++sf->tries >= SN_JOIN_ACK_TRIES) {
+		sn_sf_reset(sf, SN_RST_UNSPECIFIED, now);
+		return;
+	}
+	sf->conn->ops->ack_now(sf->tcp, now);
+	sn_wheel_arm(&sf->conn->e->wheel, t, now + (sn_join_ack_delay(sf) << sf->tries));
+}
