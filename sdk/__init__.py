@@ -1,0 +1,11 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The application's side. `import sennit` re-exports what `__all__` names."""
+
+from __future__ import annotations
+
+from sennit.sdk.api import connect, listen
+from sennit.sdk.connection import Connection
+from sennit.sdk.listener import Listener
+from sennit.shm.errors import Error, NotRunning, ProtocolError
+
+__all__ = ["Connection", "Error", "Listener", "NotRunning", "ProtocolError", "connect", "listen"]
