@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sim/host.h"
+
+#include <stdlib.h>
+
+#include "sim/pcap.h"
+#include "sim/sim.h"
+
+enum {
+	FORWARD_RING = 1024,
+	PORT_BLOCK = 4096, /* local ports of a worker */
+	BLOCK_BASE = 32768,
+	POLL_STEP_NS = 500, /* an engine that asks to be polled at once is polled after so long */
+	IDLE_SPINS_MAX = 100000
+};
+
+static uint32_t frame_hash(const struct sn_buf *b)
+{
+	const uint8_t *ip = b->data + 14;
+	if (b->len < 14 + 20 + 4 || sn_get16(b->data + 12) != 0x0800 || (ip[0] & 15u) * 4u + 4 > b->len - 14)
+		return 0;
+	const uint8_t *l4 = ip + (ip[0] & 15u) * 4;
+	uint64_t tuple = (uint64_t)sn_get32(ip + 12) << 32 | sn_get32(ip + 16);
+	return (uint32_t)(sn_rng_mix(tuple ^ sn_rng_mix(ip[9] == 6 ? sn_get32(l4) : 0)) >> 16);
+}
+
+/* The receive queue a NIC would choose; what is not TCP goes to queue 0. */
+static uint32_t queue_of(const struct sn_sim_host *h, const struct sn_buf *b)
+{
+	if (h->workers == 1 || h->sim->cfg->steering == SN_SIM_FIRST)
+		return 0;
+	const uint8_t *ip = b->data + 14;
+	if (b->len < 14 + 40 || sn_get16(b->data + 12) != 0x0800 || ip[9] != 6 || (ip[0] & 15u) != 5)
+		return 0;
+	if (h->sim->cfg->steering == SN_SIM_BLOCKS) {
+		uint32_t block = ((uint32_t)sn_get16(ip + 22) - BLOCK_BASE) / PORT_BLOCK;
+		if (block < h->workers)
+			return block;
+	}
+	return frame_hash(b) % h->workers;
+}
+
+static void hook_tx(void *ctx, uint16_t port, struct sn_tx *v, uint32_t n)
+{
+	struct sn_sim_worker *w = ctx;
+	struct sn_sim_host *h = w->host;
+	struct sn_sim *sim = h->sim;
+	struct sn_sim_pool *to = &sim->host[!h->side].pool;
+
+	for (uint32_t i = 0; i < n; i++) {
+		struct sn_buf *hdr = v[i].hdr;
+		uint32_t len = hdr->len;
+		for (uint32_t r = 0; r < v[i].nref; r++)
+			len += v[i].ref[r].len;
+		if (len > 14 + (sim->cfg->mtu ? sim->cfg->mtu : 1500) || len - hdr->len != v[i].payload_len)
+			sn_sim_fail(sim, "host %c sends a frame of %u bytes (payload_len %u)", 'A' + (int)h->side, len,
+				    v[i].payload_len);
+		struct sn_buf *b = sn_sim_failed(sim) || port >= h->paths ? NULL : sn_buf_alloc(&to->pool);
+		if (b) {
+			memcpy(b->data, hdr->data, hdr->len);
+			b->len = hdr->len;
+			for (uint32_t r = 0; r < v[i].nref; r++) {
+				memcpy(b->data + b->len, v[i].ref[r].data, v[i].ref[r].len);
+				b->len += v[i].ref[r].len;
+			}
+			b->port = port;
+			if (h->pcap)
+				sn_sim_pcap_write(h->pcap, sim->now, b->data, b->len);
+			sn_sim_half_send(&sim->link[h->side][port], b, sim->now);
+		}
+		sn_buf_free(hdr);
+	}
+}
+
+static bool hook_forward(void *ctx, uint32_t worker, struct sn_buf *b)
+{
+	struct sn_sim_worker *from = ctx;
+	if (worker >= from->host->workers || worker == from->index) {
+		sn_sim_fail(from->host->sim, "host %c worker %u forwards to worker %u", 'A' + (int)from->host->side,
+			    from->index, worker);
+		return false;
+	}
+	struct sn_sim_worker *to = &from->host->worker[worker];
+	if (to->inbox_len == FORWARD_RING)
+		return false;
+	b->flags |= SN_BUF_FORWARDED;
+	b->next = NULL;
+	*to->inbox_tail = b;
+	to->inbox_tail = &b->next;
+	to->inbox_len++;
+	return true;
+}
+
+static void hook_random(void *ctx, void *out, size_t n)
+{
+	struct sn_sim_worker *w = ctx;
+	sn_rng_fill(&w->rng, out, n);
+}
+
+static bool worker_init(struct sn_sim_worker *w, struct sn_sim_host *h, uint32_t index)
+{
+	const struct sn_sim_cfg *c = h->sim->cfg;
+	uint32_t side = h->side;
+
+	*w = (struct sn_sim_worker){.host = h, .index = index, .rng = sn_rng_seed(c->seed, 0x2000 + side * 16 + index)};
+	w->inbox_tail = &w->inbox;
+
+	struct sn_engine_cfg ec;
+	sn_engine_cfg_default(&ec);
+	ec.worker = index;
+	ec.workers = h->workers;
+	ec.block_base = BLOCK_BASE;
+	ec.port_base = (uint16_t)(BLOCK_BASE + index * PORT_BLOCK);
+	ec.port_count = PORT_BLOCK;
+	ec.max_conns = 64;
+	ec.max_subflows = 64 * 8;
+	ec.max_segs = 65536;
+	ec.max_chunks = 16384;
+	ec.max_listeners = 8;
+	if (c->rcvbuf)
+		ec.rcvbuf = c->rcvbuf;
+	if (c->tcp_engine[0])
+		ec.tcp_engine = c->tcp_engine;
+	if (c->cc[0])
+		ec.cc = c->cc;
+	if (side ? c->sched_b : c->sched_a)
+		ec.sched = side ? c->sched_b : c->sched_a;
+	ec.csum = side ? c->csum_b : c->csum_a;
+	if (c->rto_min_ns)
+		ec.tcp.rto_min = c->rto_min_ns;
+	ec.limits = (struct sn_pm_limits){c->subflows, c->add_addr_accepted};
+	ec.pool = &h->pool.pool;
+	ec.hooks = (struct sn_engine_hooks){.ctx = w, .tx = hook_tx, .forward = hook_forward, .random = hook_random};
+	struct sn_rng secret = sn_rng_seed(c->seed, 0x3000 + side);
+	sn_rng_fill(&secret, ec.secret, sizeof ec.secret);
+
+	w->size = (sn_engine_footprint(&ec) + 4095) & ~(size_t)4095;
+	w->mem = aligned_alloc(4096, w->size);
+	w->engine = w->mem ? sn_engine_init(w->mem, w->size, &ec, h->sim->now) : NULL;
+	if (!w->engine)
+		return false;
+	for (uint32_t p = 0; p < h->paths; p++) {
+		struct sn_net_port_cfg pc = {
+			.mac = {2, 0, 0, 0, (uint8_t)p, (uint8_t)(side + 1)},
+			.addr = sn_addr_v4(sn_sim_host_addr(side, p)),
+			.prefix = 24,
+			.mtu = (uint16_t)(c->mtu ? c->mtu : 1500),
+			.tx_csum = !h->sim->soft_csum,
+		};
+		if (c->pm & SN_SIM_PM_SUBFLOW)
+			pc.gateway = sn_addr_v4(sn_sim_host_addr(!side, p));
+		if (sn_engine_port_add(w->engine, &pc) != (int32_t)p)
+			return false;
+		struct sn_endpoint ep = {.id = (uint8_t)(p + 1), .nic_port = (uint16_t)p};
+		memcpy(ep.addr, pc.addr.b, sizeof ep.addr);
+		if (side == 1 && (c->pm & SN_SIM_PM_SIGNAL))
+			ep.flags = SN_EP_SIGNAL;
+		if (side == 0 && (c->pm & (SN_SIM_PM_SUBFLOW | SN_SIM_PM_FULLMESH)))
+			ep.flags = (uint8_t)(SN_EP_SUBFLOW | (c->pm & SN_SIM_PM_FULLMESH ? SN_EP_FULLMESH : 0));
+		/* The initial subflow's own address needs no endpoint. */
+		if (p && ep.flags && sn_engine_endpoint_add(w->engine, &ep, h->sim->now) != SN_OK)
+			return false;
+	}
+	/* The first poll comes as an event, when both hosts exist. */
+	w->deadline = h->sim->now;
+	return true;
+}
+
+bool sn_sim_host_init(struct sn_sim_host *h, struct sn_sim *sim, uint32_t side)
+{
+	const struct sn_sim_cfg *c = sim->cfg;
+
+	h->sim = sim;
+	h->side = side;
+	h->paths = c->paths;
+	h->workers = side ? c->workers_b : c->workers_a;
+	if (!h->workers)
+		h->workers = 1;
+	sn_sim_pool_init(&h->pool);
+	if (c->pcap[0]) {
+		char name[sizeof c->pcap + 8];
+		snprintf(name, sizeof name, "%s-%c.pcap", c->pcap, side ? 'b' : 'a');
+		h->pcap = sn_sim_pcap_open(name);
+		if (!h->pcap) {
+			sn_sim_fail(sim, "cannot write %s", name);
+			return false;
+		}
+	}
+	for (uint32_t i = 0; i < h->workers; i++)
+		if (!worker_init(&h->worker[i], h, i)) {
+			sn_sim_fail(sim, "host %c: the engine refuses its configuration", 'A' + (int)side);
+			return false;
+		}
+	return true;
+}
+
+void sn_sim_host_close(struct sn_sim_host *h)
+{
+	for (uint32_t i = 0; i < h->workers; i++)
+		free(h->worker[i].mem);
+	if (h->pcap)
+		fclose(h->pcap);
+	sn_sim_pool_close(&h->pool);
+}
+
+void sn_sim_worker_poll(struct sn_sim_worker *w)
+{
+	struct sn_sim *sim = w->host->sim;
+	uint32_t work = 0;
+	sn_time next = sn_engine_poll(w->engine, sim->now, &work);
+
+	if (next > sim->now) {
+		w->deadline = next;
+		w->idle_spins = 0;
+		return;
+	}
+	w->deadline = sim->now + POLL_STEP_NS;
+	w->idle_spins = work ? 0 : w->idle_spins + 1;
+	if (w->idle_spins == IDLE_SPINS_MAX)
+		sn_sim_fail(sim, "host %c worker %u asks to be polled again and again but does nothing",
+			    'A' + (int)w->host->side, w->index);
+}
+
+bool sn_sim_worker_inbox(struct sn_sim_worker *w)
+{
+	struct sn_buf *b = w->inbox;
+	if (!b)
+		return false;
+	w->inbox = NULL;
+	w->inbox_tail = &w->inbox;
+	w->inbox_len = 0;
+	while (b) {
+		struct sn_buf *next = b->next;
+		b->next = NULL;
+		sn_engine_rx(w->engine, &b, 1, w->host->sim->now);
+		b = next;
+	}
+	sn_sim_worker_poll(w);
+	return true;
+}
+
+void sn_sim_host_rx(struct sn_sim_host *h, uint16_t port, struct sn_buf *b)
+{
+	struct sn_sim *sim = h->sim;
+	struct sn_sim_worker *w = &h->worker[queue_of(h, b)];
+
+	b->port = port;
+	if (!sim->soft_csum)
+		b->flags |= SN_BUF_CSUM_GOOD;
+	if (h->pcap)
+		sn_sim_pcap_write(h->pcap, sim->now, b->data, b->len);
+	sn_engine_rx(w->engine, &b, 1, sim->now);
+	sn_sim_worker_poll(w);
+}
