@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "lcore/lcore.h"
+
+int sn_worker_endpoint_add(struct sn_worker *w, const struct sn_endpoint *ep)
+{
+	return sn_engine_endpoint_add(w->engine, ep, w->now);
+}
+
+int sn_worker_endpoint_del(struct sn_worker *w, uint8_t id) { return sn_engine_endpoint_del(w->engine, id, w->now); }
+void sn_worker_limits_set(struct sn_worker *w, const struct sn_pm_limits *limits)
+{
+	sn_engine_limits_set(w->engine, limits);
+}
+void sn_worker_drain(struct sn_worker *w) { sn_engine_drain(w->engine, w->now); }
+
+void sn_worker_abort(struct sn_worker *w)
+{
+	for (uint32_t i = 0; i < SN_MAX_CHANNELS; i++)
+		if (w->channel[i].session)
+			sn_worker_channel_detach(w, w->channel[i].session);
+}
+
+uint32_t sn_worker_conns(const struct sn_worker *w) { return sn_engine_conns(w->engine); }
+uint64_t sn_worker_now(const struct sn_worker *w) { return w->now; }
+
+uint32_t sn_worker_conn_info(const struct sn_worker *w, uint32_t *cursor, struct sn_conn_info *out, uint32_t n)
+{
+	return sn_engine_conn_info(w->engine, cursor, out, n);
+}
+
+uint32_t sn_worker_subflow_info(const struct sn_worker *w, uint32_t conn, struct sn_subflow_info *out, uint32_t n)
+{
+	return sn_engine_subflow_info(w->engine, conn, out, n);
+}
+
+uint32_t sn_worker_tables(const struct sn_worker *w, struct sn_table_info *out, uint32_t n)
+{
+	return sn_engine_tables(w->engine, out, n);
+}
+
+const char *sn_worker_table_name(uint32_t i) { return sn_engine_table_name(i); }
+
+uint32_t sn_worker_counters(const struct sn_worker *w, uint64_t *out, uint32_t n)
+{
+	uint32_t i;
+	for (i = 0; i < n && i < sn_counter_count(); i++)
+		out[i] = sn_engine_counter(w->engine, i);
+	return i;
+}
+
+const char *sn_worker_counter_name(uint32_t i) { return sn_counter_name(i); }
+uint32_t sn_worker_pool_free(const struct sn_worker *w) { return sn_bufs_free_count(w->bufs); }
+uint32_t sn_worker_pool_size(const struct sn_worker *w) { return w->bufs->count; }
+uint32_t sn_worker_pool_lent(const struct sn_worker *w) { return sn_bufs_lent_count(w->bufs); }

@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Receive and transmit bursts.
+ *
+ * One timer: sn_port_queue.kick. A packet socket's send ring keeps frames that the queueing discipline would not take
+ * (the driver reports them as sent); nobody sends them before the next system call on that socket. So some time after
+ * a burst, and again while the kernel says that it is full, we make that call ourselves.
+ */
+#include "port/port.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <rte_ethdev.h>
+#include <rte_pause.h>
+
+#include "port/mbuf.h"
+
+enum { SN_BURST = 64, SN_TX_RETRIES = 4 };
+#define KICK_AFTER (200 * SN_USEC)
+#define KICK_AGAIN (300 * SN_USEC)
+
+uint32_t sn_port_rx(struct sn_port *p, uint32_t queue, struct sn_buf **v, uint32_t n)
+{
+	struct rte_mbuf *m[SN_BURST];
+	uint16_t got = rte_eth_rx_burst(p->dev, (uint16_t)queue, m, (uint16_t)SN_MIN(n, (uint32_t)SN_BURST));
+	uint32_t out = 0;
+
+	for (uint16_t i = 0; i < got; i++) {
+		struct sn_buf *b = sn_buf_of(m[i]);
+		/* Frames of a VLAN are not ours; a chain cannot happen without scatter, which is off. */
+		if (SN_UNLIKELY(m[i]->nb_segs != 1 || m[i]->ol_flags & RTE_MBUF_F_RX_VLAN_STRIPPED)) {
+			p->queue[queue].rx_bad++;
+			rte_pktmbuf_free(m[i]);
+			continue;
+		}
+		b->next = NULL;
+		b->data = rte_pktmbuf_mtod(m[i], uint8_t *);
+		b->len = m[i]->data_len;
+		b->port = p->index;
+		b->flags = 0;
+		b->lent = 0;
+		if (p->rx_csum && (m[i]->ol_flags & RTE_MBUF_F_RX_IP_CKSUM_MASK) == RTE_MBUF_F_RX_IP_CKSUM_GOOD &&
+		    (m[i]->ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK) == RTE_MBUF_F_RX_L4_CKSUM_GOOD)
+			b->flags = SN_BUF_CSUM_GOOD;
+		b->pool = &p->queue[queue].pool->pool;
+		b->base = m[i]->buf_addr;
+		b->room = m[i]->buf_len;
+		v[out++] = b;
+	}
+	return out;
+}
+
+/* --- transmit ---------------------------------------------------------------------------------------------------- */
+
+static void payload_done(void *addr, void *chunk)
+{
+	(void)addr;
+	((struct sn_chunk *)chunk)->refs--;
+}
+
+static struct rte_mbuf *by_reference(struct sn_bufs *pool, const uint8_t *data, uint32_t len, struct sn_chunk *chunk)
+{
+	struct rte_mbuf *m = rte_pktmbuf_alloc(pool->refs);
+	if (SN_UNLIKELY(!m))
+		return NULL;
+	struct rte_mbuf_ext_shared_info *info = rte_mbuf_to_priv(m);
+	info->free_cb = payload_done;
+	info->fcb_opaque = chunk;
+	rte_mbuf_ext_refcnt_set(info, 1);
+	chunk->refs++;
+	/* The driver copies with the CPU: an IO address is never used. */
+	rte_pktmbuf_attach_extbuf(m, (void *)(uintptr_t)data, RTE_BAD_IOVA, (uint16_t)len, info);
+	m->data_len = (uint16_t)len;
+	m->pkt_len = len;
+	return m;
+}
+
+static bool add_references(struct sn_bufs *pool, struct rte_mbuf *head, const struct sn_tx *tx)
+{
+	struct rte_mbuf *last = head;
+	for (uint32_t i = 0; i < tx->nref; i++) {
+		struct rte_mbuf *m = by_reference(pool, tx->ref[i].data, tx->ref[i].len, tx->ref[i].chunk);
+		if (SN_UNLIKELY(!m))
+			return false;
+		last->next = m;
+		last = m;
+		head->nb_segs++;
+		head->pkt_len += m->data_len;
+	}
+	return true;
+}
+
+static bool add_copies(struct rte_mbuf *head, const struct sn_tx *tx)
+{
+	for (uint32_t i = 0; i < tx->nref; i++) {
+		char *to = rte_pktmbuf_append(head, (uint16_t)tx->ref[i].len);
+		if (SN_UNLIKELY(!to))
+			return false;
+		memcpy(to, tx->ref[i].data, tx->ref[i].len);
+	}
+	return true;
+}
+
+/* A received buffer of another worker that the engine turned into an answer: it goes home, a copy is sent. */
+static struct sn_buf *own_copy(struct sn_bufs *pool, struct sn_buf *lent)
+{
+	struct sn_buf *b = sn_buf_alloc(&pool->pool);
+	if (SN_LIKELY(b && lent->len <= b->room - SN_HEADROOM)) {
+		memcpy(b->data, lent->data, lent->len);
+		b->len = lent->len;
+	} else if (b) {
+		sn_buf_free(b);
+		b = NULL;
+	}
+	sn_buf_free(lent);
+	return b;
+}
+
+/* Builds the packet, or frees everything and returns NULL. */
+static struct rte_mbuf *build(struct sn_port *p, struct sn_port_queue *q, const struct sn_tx *tx)
+{
+	struct sn_buf *hdr = SN_UNLIKELY(tx->hdr->lent) ? own_copy(q->pool, tx->hdr) : tx->hdr;
+	if (SN_UNLIKELY(!hdr))
+		goto nobuf;
+	struct rte_mbuf *m = sn_mbuf_of(hdr);
+	m->data_off = (uint16_t)(hdr->data - (uint8_t *)m->buf_addr);
+	m->data_len = (uint16_t)hdr->len;
+	m->pkt_len = hdr->len;
+	m->next = NULL;
+	m->nb_segs = 1;
+	m->ol_flags = 0;
+	if (p->tx_csum && !(tx->flags & SN_TX_CSUM_DONE)) {
+		m->l2_len = tx->l3_off;
+		m->l3_len = (uint32_t)(tx->l4_off - tx->l3_off) & 0x1ff;
+		m->l4_len = 0;
+		m->ol_flags = RTE_MBUF_F_TX_IPV4 | RTE_MBUF_F_TX_IP_CKSUM | RTE_MBUF_F_TX_TCP_CKSUM;
+	}
+	if (SN_LIKELY(p->copies && p->multi_seg ? add_references(q->pool, m, tx) : add_copies(m, tx)))
+		return m;
+	rte_pktmbuf_free(m);
+nobuf:
+	q->tx_nobuf++;
+	return NULL;
+}
+
+/* Asks the kernel to go on with what stands in the send ring: true if nothing is left there. */
+static bool kick(const struct sn_port_queue *q)
+{
+	return sendto(q->wait_fd, NULL, 0, MSG_DONTWAIT, NULL, 0) >= 0 || (errno != ENOBUFS && errno != EAGAIN);
+}
+
+void sn_port_tx(struct sn_port *p, uint32_t queue, struct sn_tx *v, uint32_t n, sn_time now)
+{
+	struct sn_port_queue *q = &p->queue[queue];
+	struct rte_mbuf *m[SN_BURST];
+
+	while (n) {
+		uint16_t have = 0, sent = 0;
+		uint32_t take = SN_MIN(n, (uint32_t)SN_BURST);
+		for (uint32_t i = 0; i < take; i++)
+			if ((m[have] = build(p, q, &v[i])))
+				have++;
+		v += take;
+		n -= take;
+		if (p->tx_csum)
+			have = rte_eth_tx_prepare(p->dev, (uint16_t)queue, m, have);
+		for (int retry = 0; sent < have && retry < SN_TX_RETRIES; retry++) {
+			uint16_t took = rte_eth_tx_burst(p->dev, (uint16_t)queue, m + sent, (uint16_t)(have - sent));
+			sent = (uint16_t)(sent + took);
+			if (sent == have || q->kernel)
+				break; /* the send ring of the kernel is as long as we want a queue to be */
+			rte_pause();
+		}
+		q->tx_full += (uint64_t)(have - sent);
+		while (sent < have)
+			rte_pktmbuf_free(m[sent++]);
+	}
+	if (q->kernel)
+		q->kick = now + KICK_AFTER;
+}
+
+/* --- sleeping ---------------------------------------------------------------------------------------------------- */
+
+sn_time sn_port_sleep(struct sn_port *p, uint32_t queue, sn_time now)
+{
+	struct sn_port_queue *q = &p->queue[queue];
+
+	if (q->kernel) {
+		if (now >= q->kick)
+			q->kick = kick(q) ? SN_TIME_NEVER : now + KICK_AGAIN;
+		return q->kick;
+	}
+	if (q->intr) {
+		rte_eth_dev_rx_intr_enable(p->dev, (uint16_t)queue);
+		return rte_eth_rx_queue_count(p->dev, (uint16_t)queue) > 0 ? now : SN_TIME_NEVER;
+	}
+	return now + SN_MSEC;
+}
+
+void sn_port_wake(struct sn_port *p, uint32_t queue, short revents)
+{
+	struct sn_port_queue *q = &p->queue[queue];
+
+	if (q->intr) {
+		uint64_t n;
+		rte_eth_dev_rx_intr_disable(p->dev, (uint16_t)queue);
+		if (revents & POLLIN && read(q->wait_fd, &n, sizeof n) < 0)
+			return;
+	}
+	if (q->kernel && revents & (POLLERR | POLLHUP)) {
+		/* The interface went down: the error is reported until it is fetched. */
+		int err;
+		socklen_t len = sizeof err;
+		getsockopt(q->wait_fd, SOL_SOCKET, SO_ERROR, &err, &len);
+	}
+}

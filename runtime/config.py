@@ -1,0 +1,256 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Configuration of an instance: the command line over a TOML file over defaults.
+
+    name = "default"
+    lcores = "0-1"                      # or coremask = "0x3"
+    ports = ["eth1", "0000:01:00.0"]    # or [[ports]] tables with name, address, gateway, mtu
+    poll = "adaptive"                   # or "busy"
+
+    [limits]                            # of the path manager
+    subflows = 8
+    add_addr_accepted = 8
+
+    [[endpoints]]
+    id = 1
+    address = "10.0.2.1"
+    flags = ["subflow"]
+
+`load()` is what the command line calls; everything in a `Config` has been checked.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from sennit.runtime.errors import ConfigError
+from sennit.shm import control_client, messages
+
+MAX_PORTS = 16
+MAX_WORKERS = 64
+MAX_QUEUES_AF_PACKET = 16
+MAX_CORE = 1023
+PORT_RANGE = 32768  # local ports for connections that we open: the upper half
+
+_PCI = re.compile(r"(?:[0-9a-fA-F]{4}:)?[0-9a-fA-F]{2}:[0-9a-fA-F]{2}\.[0-7]")
+_INTERFACE = re.compile(r"[^\s/,=]{1,15}")
+
+
+class Port(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A Linux interface by name, or a PCI address. address, gateway and mtu are read from an interface if not given."""
+
+    name: str
+    address: str | None = None
+    gateway: str | None = None
+    mtu: int | None = None
+
+    @property
+    def pci(self) -> bool:
+        return _PCI.fullmatch(self.name) is not None
+
+
+class Engine(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Settings of the protocol engine; limits are per worker. 0 or empty: the engine's default."""
+
+    congestion_control: Literal["", "cubic", "newreno"] = ""
+    scheduler: Literal["default", "minrtt", "round-robin"] = "default"
+    tcp: Literal["", "native"] = ""
+    checksum: bool = False
+    max_connections: int = 0
+    max_subflows: int = 0
+    max_segments: int = 0
+    max_chunks: int = 0
+    max_listeners: int = 0
+    receive_buffer: int = 0  # bytes per connection
+    rto_min_ms: float = 0
+
+
+class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One instance."""
+
+    name: str = control_client.DEFAULT_INSTANCE
+    lcores: str = "0"
+    coremask: str | None = None
+    ports: tuple[Port | str, ...] = ()
+    poll: Literal["adaptive", "busy"] = "adaptive"
+    spin_us: int = 50  # adaptive: go on polling this long after work
+    buffers: int = 16384  # packet buffers per worker
+    hugepages: bool = False
+    memory_mb: int = 0  # 0: as much as the buffers need
+    grace_s: float = 5.0  # how long connections may take to close at the end
+    group: str | None = None  # members may use the control socket
+    allow_uid: tuple[int, ...] = ()
+    limits: messages.Limits = messages.Limits()
+    endpoints: tuple[messages.Endpoint, ...] = ()
+    engine: Engine = Engine()
+
+    @property
+    def cores(self) -> tuple[int, ...]:
+        """One worker each, in rising order."""
+        return parse_coremask(self.coremask) if self.coremask else parse_lcores(self.lcores)
+
+    @property
+    def port_list(self) -> tuple[Port, ...]:
+        return tuple(Port(p) if isinstance(p, str) else p for p in self.ports)
+
+    @property
+    def block_ports(self) -> int:
+        """Local ports of each worker: the largest power of two of which every worker gets one."""
+        return int(PORT_RANGE >> (len(self.cores) - 1).bit_length())
+
+
+# ------------------------------------------------------------------------------------------------------------- parsing
+
+
+def parse_lcores(text: str) -> tuple[int, ...]:
+    """ "0,2-3" -> (0, 2, 3)."""
+    cores: set[int] = set()
+    for part in text.split(","):
+        match = re.fullmatch(r"\s*(\d{1,5})\s*(?:-\s*(\d{1,5})\s*)?", part)
+        first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
+        if first > last or last > MAX_CORE:
+            raise ConfigError(f"lcores '{text}' is not a list of cores: write it like 0,2-3")
+        cores.update(range(first, last + 1))
+    return tuple(sorted(cores))
+
+
+def parse_coremask(text: str) -> tuple[int, ...]:
+    """ "0x5" -> (0, 2)."""
+    if not re.fullmatch(r"\s*(0[xX])?[0-9a-fA-F]{1,256}\s*", text) or int(text, 16) == 0:
+        raise ConfigError(f"coremask '{text}' is not a hexadecimal number with at least one bit: write it like 0x3")
+    mask = int(text, 16)
+    return tuple(i for i in range(mask.bit_length()) if mask >> i & 1)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"configuration {path} cannot be read: {error.strerror}") from None
+    try:
+        data = msgspec.toml.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"configuration {path} is not valid TOML: {error}") from None
+    assert isinstance(data, dict)
+    return data
+
+
+def load(path: str | os.PathLike[str] | None = None, **given: Any) -> Config:
+    """From a TOML file (if any) and what the command line says; None means: not said. Raises ConfigError."""
+    data = _read(Path(path)) if path is not None else {}
+    for key, value in given.items():
+        if value is None:
+            continue
+        if key in ("lcores", "coremask"):
+            data.pop("lcores", None)
+            data.pop("coremask", None)
+        data[key] = value
+    if given.get("lcores") is not None and given.get("coremask") is not None:
+        raise ConfigError("both lcores and coremask are given: one of them says which cores to use")
+    if given.get("name") is None and "name" not in data:
+        data["name"] = os.environ.get("SENNIT_INSTANCE") or control_client.DEFAULT_INSTANCE
+    try:
+        config = msgspec.convert(data, Config)
+    except msgspec.ValidationError as error:
+        where = f"configuration {path}" if path is not None else "the command line"
+        raise ConfigError(f"{where}: {_plain(str(error))}") from None
+    check(config)
+    return config
+
+
+_HINTS = {
+    "poll": "adaptive or busy",
+    "lcores": 'text like "0-1"',
+    "coremask": 'text like "0x3"',
+    "engine.scheduler": "default, minrtt or round-robin",
+    "engine.congestion_control": "cubic or newreno",
+    "engine.tcp": "native",
+}
+
+
+def _plain(text: str) -> str:
+    """msgspec's words without its notation of paths, with what would be right."""
+    match = re.fullmatch(r"(.*) - at `\$\.?(.*)`", text)
+    if not match or not match[2]:
+        return text.replace(" - at `$`", "")
+    hint = _HINTS.get(match[2])
+    return f"{match[2]}: {match[1]}{f'; it must be {hint}' if hint else ''}"
+
+
+# ------------------------------------------------------------------------------------------------------------ checking
+
+
+def check(config: Config) -> None:
+    """Everything that can be told without looking at the machine."""
+    try:
+        control_client.instance_name(config.name)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", config.name):
+        raise ConfigError(f"'{config.name}' is not an instance name: use letters, digits, dot, dash and underscore")
+    ports = config.port_list
+    workers = len(config.cores)
+    if not ports:
+        raise ConfigError("no port is given: name at least one interface or PCI address with --port")
+    if len(ports) > MAX_PORTS:
+        raise ConfigError(f"{len(ports)} ports are given, {MAX_PORTS} are possible")
+    if workers > MAX_WORKERS:
+        raise ConfigError(f"{workers} lcores are given, {MAX_WORKERS} are possible")
+    if workers > MAX_QUEUES_AF_PACKET and not all(p.pci for p in ports):
+        raise ConfigError(
+            f"{workers} lcores are given, but a port on a Linux interface has at most {MAX_QUEUES_AF_PACKET} queues"
+        )
+    for name in {p.name for p in ports}:
+        if sum(p.name == name for p in ports) > 1:
+            raise ConfigError(f"port {name} is given twice")
+    for port in ports:
+        _check_port(port)
+    for what, value, low, high in (
+        ("buffers", config.buffers, 1024, 1 << 22),
+        ("spin_us", config.spin_us, 0, 1_000_000),
+        ("grace_s", config.grace_s, 0, 3600),
+        ("memory_mb", config.memory_mb, 0, 1 << 20),
+        ("engine.receive_buffer", config.engine.receive_buffer or 65536, 65536, 1 << 30),
+        ("engine.rto_min_ms", config.engine.rto_min_ms, 0, 60_000),
+        ("engine.max_connections", config.engine.max_connections, 0, 1 << 22),
+        ("engine.max_subflows", config.engine.max_subflows, 0, 1 << 23),
+        ("engine.max_segments", config.engine.max_segments, 0, 1 << 24),
+        ("engine.max_chunks", config.engine.max_chunks, 0, 1 << 24),
+        ("engine.max_listeners", config.engine.max_listeners, 0, 1 << 20),
+    ):
+        if not low <= value <= high:
+            raise ConfigError(f"{what} is {value:g}: it must lie between {low} and {high}")
+
+
+def _check_port(port: Port) -> None:
+    if not port.pci and not _INTERFACE.fullmatch(port.name):
+        raise ConfigError(f"'{port.name}' is neither the name of an interface nor a PCI address like 0000:01:00.0")
+    if port.pci and port.address is None:
+        raise ConfigError(
+            f"port {port.name} is a PCI device without an address: give one in the TOML file, like "
+            'address = "10.0.0.1/24"'
+        )
+    if port.address is not None:
+        try:
+            interface = ipaddress.IPv4Interface(port.address)
+        except ValueError:
+            raise ConfigError(f"port {port.name}: address '{port.address}' is not IPv4 like 10.0.0.1/24") from None
+        if "/" not in port.address or interface.network.prefixlen == 0:
+            raise ConfigError(f"port {port.name}: address '{port.address}' needs a prefix length, like 10.0.0.1/24")
+    if port.gateway is not None:
+        try:
+            ipaddress.IPv4Address(port.gateway)
+        except ValueError:
+            raise ConfigError(f"port {port.name}: gateway '{port.gateway}' is not an IPv4 address") from None
+    if port.mtu is not None and not 576 <= port.mtu <= 9600:
+        raise ConfigError(f"port {port.name}: mtu {port.mtu} must lie between 576 and 9600")
+
+
+def names(ports: Sequence[Port]) -> str:
+    return ", ".join(p.name for p in ports)
