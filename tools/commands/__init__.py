@@ -1,0 +1,24 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The sub-commands of `sennit`, one module each. What a command needs is imported when it runs."""
+
+from __future__ import annotations
+
+from sennit.tools.commands import connect, doctor, down, elsewhere, endpoint, limits, listen, status, top, up, version
+from sennit.tools.commands.base import Command
+
+COMMANDS: dict[str, type[Command]] = {
+    "up": up.Up,
+    "down": down.Down,
+    "status": status.Status,
+    "top": top.Top,
+    "connect": connect.Connect,
+    "listen": listen.Listen,
+    "endpoint": endpoint.EndpointCommand,
+    "limits": limits.LimitsCommand,
+    "doctor": doctor.Doctor,
+    "demo": elsewhere.Demo,
+    "sim": elsewhere.Sim,
+    "version": version.Version,
+}
+
+__all__ = ["COMMANDS", "Command"]
