@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: Apache-2.0
+# Developers' verbs. Users need only ./sennit.
+FUZZ_SECONDS ?= 300
+CLANG_FORMAT ?= clang-format-14
+
+.PHONY: help build lint format test unit net fuzz demo clean
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1	\2/p' $(MAKEFILE_LIST) | expand -t 12
+
+build: ## compile the extension and make .venv
+	@./sennit help >/dev/null
+
+lint: ## ruff, mypy --strict, clang-format
+	@./sennit test --only lint
+
+format: ## clang-format and ruff's safe fixes, in place
+	@find native tests -name '*.[ch]' | xargs $(CLANG_FORMAT) -i
+	@.venv/bin/ruff check --fix .
+
+test: ## everything CI runs
+	@./sennit test
+
+unit: ## C tests, sanitizers, unit and simulator tests
+	@./sennit test --only c,san,unit
+
+net: ## the runtime against the kernel in network namespaces (root)
+	@./sennit test --only net
+
+fuzz: ## every fuzz target, FUZZ_SECONDS in total (300); TARGET=fuzz_x for one
+	@./sennit test --only fuzz --seconds $(FUZZ_SECONDS) $(if $(TARGET),--target $(TARGET))
+
+demo: ## three paths to a Linux kernel peer (root)
+	@./sennit demo
+
+clean: ## remove build/; .venv stays
+	@rm -rf build

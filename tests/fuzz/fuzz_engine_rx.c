@@ -1,0 +1,394 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * A whole engine with a listener, one application and a peer that knows the protocol (peer.h). The input is a byte of
+ * settings (1 NewReno, 2 round robin, 4 DSS checksums), then a list of steps: raw frames, segments, time, what the application does, raw submissions, faults. Whatever happens: every frame
+ * that leaves is well formed, and after the application is gone everything comes back to its table.
+ *
+ *   0 raw      u8 bits (1 checksum good, 2 forwarded, 4 second port, 8 no such port), u16 length, bytes
+ *   1 segment  u8 flow, u8 TCP flags, u8 fix (peer.h), s16 seq, s16 ack, u16 window, u16 payload, u8 options, bytes
+ *   2 time     u16 milliseconds; with the top bit set: to the next deadline
+ *   3 app      u8 what, u16 length: send, release, shutdown, close, abort, accept, connect, unlisten
+ *   4 raw submission  u8 (1: with the id of the connection), 64 bytes
+ *   5 fault    u8 bits: 1 pool empty, 2 forward ring full, 4 a signal endpoint, 8 a subflow endpoint
+ *   Other first bytes: modulo 6.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "engine/engine.h"
+#include "peer.h"
+
+#define MUST(x)                  \
+	do {                     \
+		if (!(x))        \
+			abort(); \
+	} while (0)
+
+enum { ROOM = 2048, MAX_LIVE = 512, MAX_SLOTS = 64, STEPS_TO_END = 5000, FRAME_MAX = 1600 };
+
+struct world {
+	struct sn_engine *e;
+	struct sn_channel *worker_side, *app_side;
+	int32_t slot;
+	struct peer peer;
+	sn_time now, next;
+	uint32_t live; /* buffers out of the pool */
+	uint64_t random;
+	bool pool_empty, ring_full;
+	uint32_t conn; /* the connection heard of last */
+	uint32_t slots[MAX_SLOTS], slot_len[MAX_SLOTS], nslots;
+};
+
+/* The fuzzer's bytes, read from the front; zeros behind the end. */
+struct input {
+	const uint8_t *p, *end;
+};
+static uint8_t take8(struct input *in) { return in->p < in->end ? *in->p++ : 0; }
+static uint16_t take16(struct input *in)
+{
+	uint16_t high = take8(in);
+	return (uint16_t)(high << 8 | take8(in));
+}
+static uint32_t take_bytes(struct input *in, const uint8_t **out, uint32_t want)
+{
+	uint32_t n = SN_MIN(want, (uint32_t)(in->end - in->p));
+	*out = in->p;
+	in->p += n;
+	return n;
+}
+
+static struct sn_buf *pool_alloc(struct sn_pool *pool)
+{
+	struct world *w = pool->ctx;
+	if (w->pool_empty || w->live >= MAX_LIVE)
+		return NULL;
+	struct sn_buf *b = malloc(sizeof *b);
+	memset(b, 0xa5, sizeof *b);
+	b->base = malloc(ROOM);
+	b->room = ROOM;
+	b->data = b->base + SN_HEADROOM;
+	b->len = 0;
+	b->pool = pool;
+	b->next = NULL;
+	b->flags = b->lent = 0;
+	w->live++;
+	return b;
+}
+
+static void pool_free(struct sn_pool *pool, struct sn_buf *b)
+{
+	struct world *w = pool->ctx;
+	w->live--;
+	free(b->base);
+	free(b);
+}
+
+static void hook_tx(void *ctx, uint16_t port, struct sn_tx *v, uint32_t n)
+{
+	struct world *w = ctx;
+	for (uint32_t i = 0; i < n; i++) {
+		struct sn_buf *b = v[i].hdr;
+		uint8_t frame[FRAME_MAX];
+		uint32_t len = b->len;
+		MUST(v[i].port == port && b->data >= b->base && b->data + len <= b->base + b->room);
+		MUST(len + v[i].payload_len <= 1514);
+		memcpy(frame, b->data, len);
+		for (uint32_t k = 0; k < v[i].nref; k++) {
+			memcpy(frame + len, v[i].ref[k].data, v[i].ref[k].len);
+			len += v[i].ref[k].len;
+		}
+		MUST(len == b->len + v[i].payload_len);
+		MUST(peer_sees(&w->peer, frame, len));
+		sn_buf_free(b);
+	}
+}
+
+static bool hook_forward(void *ctx, uint32_t worker, struct sn_buf *b)
+{
+	struct world *w = ctx;
+	MUST(worker == 1);
+	if (w->ring_full)
+		return false;
+	sn_buf_free(b);
+	return true;
+}
+
+static void hook_random(void *ctx, void *out, size_t n)
+{
+	struct world *w = ctx;
+	for (size_t i = 0; i < n; i++) {
+		w->random = w->random * 6364136223846793005ull + 1442695040888963407ull;
+		((uint8_t *)out)[i] = (uint8_t)(w->random >> 56);
+	}
+}
+
+static void rx(struct world *w, const uint8_t *frame, uint32_t len, uint16_t port, uint8_t flags)
+{
+	bool empty = w->pool_empty;
+	w->pool_empty = false; /* the port's buffers are not ours to refuse */
+	struct sn_buf *b = pool_alloc(w->e->cfg.pool);
+	w->pool_empty = empty;
+	if (!b)
+		return;
+	/* At the end of the room, so that a read too far is seen. */
+	b->data = b->base + b->room - len;
+	memcpy(b->data, frame, len);
+	b->len = len;
+	b->port = port;
+	b->flags = flags;
+	sn_engine_rx(w->e, &b, 1, w->now);
+}
+
+static void answer_arp(struct world *w)
+{
+	while (w->peer.arp_count) {
+		uint32_t ip = w->peer.arp_asked[--w->peer.arp_count], second = ip >> 8 & 1;
+		struct sn_arp a = {.op = SN_ARP_REPLY, .sender = ip, .target = second ? OUR_IP2 : OUR_IP};
+		uint8_t frame[SN_ETH_HDR + SN_ARP_LEN];
+		memcpy(a.sender_mac, peer_mac, 6);
+		memcpy(a.target_mac, our_mac[second], 6);
+		sn_eth_emit(frame, our_mac[second], peer_mac, SN_ETH_ARP);
+		sn_arp_emit(frame + SN_ETH_HDR, &a);
+		rx(w, frame, sizeof frame, (uint16_t)second, 0);
+	}
+}
+
+static void reap(struct world *w)
+{
+	struct sn_cqe c;
+	if (!w->app_side)
+		return;
+	while (sn_app_reap(w->app_side, &c, 1) == 1) {
+		if (c.op == SN_CQ_ACCEPT || (c.op == SN_CQ_CONNECTED && c.res == 0))
+			w->conn = c.conn;
+		if (c.op == SN_CQ_RECV && w->nslots < MAX_SLOTS) {
+			w->slots[w->nslots] = c.off;
+			w->slot_len[w->nslots++] = c.len;
+		}
+	}
+}
+
+static void poll_engine(struct world *w)
+{
+	uint32_t work;
+	w->next = sn_engine_poll(w->e, w->now, &work);
+	if (w->peer.arp_count) { /* what waited for the answer leaves now */
+		answer_arp(w);
+		w->next = sn_engine_poll(w->e, w->now, &work);
+	}
+	reap(w);
+	if (w->worker_side && sn_channel_violated(w->worker_side)) {
+		sn_engine_channel_detach(w->e, (uint32_t)w->slot, w->now);
+		sn_channel_free(w->worker_side);
+		sn_channel_free(w->app_side);
+		w->worker_side = w->app_side = NULL;
+	}
+}
+
+static void submit(struct world *w, const struct sn_sqe *sqe)
+{
+	if (w->app_side)
+		(void)sn_app_submit(w->app_side, sqe);
+}
+
+static void step_app(struct world *w, struct input *in)
+{
+	static const uint8_t ops[] = {SN_OP_SEND,  SN_OP_RELEASE, SN_OP_SHUTDOWN, SN_OP_CLOSE,
+				      SN_OP_ABORT, SN_OP_ACCEPT,  SN_OP_CONNECT,  SN_OP_UNLISTEN};
+	uint8_t what = take8(in);
+	struct sn_sqe s = {.op = ops[what % sizeof ops], .conn = w->conn, .len = take16(in), .user = 1};
+
+	if (s.op == SN_OP_RELEASE) {
+		if (!w->nslots)
+			return;
+		s.off = w->slots[--w->nslots];
+		s.len = w->slot_len[w->nslots];
+	} else if (s.op == SN_OP_SEND) {
+		s.len %= 16384;
+	} else if (s.op == SN_OP_CONNECT) {
+		struct sn_addr to = sn_addr_v4(PEER_IP);
+		memcpy(s.addr, to.b, 16);
+		s.port = (uint16_t)(PEER_PORT + s.len % PEER_PORTS);
+		s.flags = what & 0x80 ? SN_OPF_TCP : 0;
+		s.user = 2;
+	}
+	submit(w, &s);
+}
+
+static void step_endpoint(struct world *w, uint8_t bits)
+{
+	struct sn_endpoint ep = {.flags = (uint8_t)(bits & 4 ? SN_EP_SIGNAL : SN_EP_SUBFLOW), .id = bits & 4 ? 2 : 3};
+	struct sn_addr a = sn_addr_v4(OUR_IP2);
+	memcpy(ep.addr, a.b, 16);
+	(void)sn_engine_endpoint_add(w->e, &ep, w->now);
+}
+
+static void step(struct world *w, struct input *in)
+{
+	const uint8_t *bytes;
+	uint8_t frame[FRAME_MAX];
+
+	switch (take8(in) % 6) {
+	case 0: {
+		uint8_t bits = take8(in);
+		uint32_t n = take_bytes(in, &bytes, take16(in) % (FRAME_MAX - SN_HEADROOM));
+		rx(w, bytes, n, bits & 8 ? 9 : bits >> 2 & 1,
+		   (uint8_t)((bits & 1 ? SN_BUF_CSUM_GOOD : 0) | (bits & 2 ? SN_BUF_FORWARDED : 0)));
+		break;
+	}
+	case 1: {
+		struct peer_wish s = {.flow = take8(in), .tcp_flags = take8(in), .fix = take8(in)};
+		s.seq = (int16_t)take16(in);
+		s.ack = (int16_t)take16(in);
+		s.wnd = take16(in);
+		s.payload = take16(in) % 1401;
+		s.opt_len = (uint8_t)take_bytes(in, &s.opts, take8(in) % (SN_TCP_OPT_MAX + 1));
+		rx(w, frame, peer_segment(&w->peer, &s, frame), s.fix & FIX_IP2 ? 1 : 0, 0);
+		break;
+	}
+	case 2: {
+		uint16_t ms = take16(in);
+		if (!(ms & 0x8000))
+			w->now += ms * SN_MSEC;
+		else if (w->next != SN_TIME_NEVER)
+			w->now = SN_MAX(w->now, w->next);
+		break;
+	}
+	case 3: step_app(w, in); break;
+	case 4: {
+		struct sn_sqe s = {0};
+		bool known = take8(in) & 1;
+		uint32_t n = take_bytes(in, &bytes, sizeof s);
+		memcpy(&s, bytes, n);
+		if (known)
+			s.conn = w->conn;
+		submit(w, &s);
+		break;
+	}
+	default: {
+		uint8_t bits = take8(in);
+		w->pool_empty = bits & 1;
+		w->ring_full = bits & 2;
+		if (bits & 12)
+			step_endpoint(w, bits);
+	}
+	}
+	poll_engine(w);
+}
+
+static void *zeroed(size_t size)
+{
+	void *p = aligned_alloc(4096, (size + 4095) & ~(size_t)4095);
+	memset(p, 0, size);
+	return p;
+}
+
+static void start(struct world *w, struct sn_pool *pool, uint8_t settings, void **memory, void **shared)
+{
+	static const struct sn_channel_geometry g = {64, 64, 16384, 2048, 16};
+	struct sn_engine_cfg cfg;
+
+	sn_engine_cfg_default(&cfg);
+	cfg.workers = 2;
+	cfg.port_count = 1024;
+	cfg.max_conns = 8;
+	cfg.max_subflows = 16;
+	cfg.max_segs = 128;
+	cfg.max_chunks = 64;
+	cfg.max_listeners = 4;
+	cfg.rcvbuf = 65536;
+	cfg.pool = pool;
+	cfg.cc = settings & 1 ? "newreno" : "cubic";
+	cfg.sched = settings & 2 ? SN_SCHED_ROUNDROBIN : SN_SCHED_MINRTT;
+	cfg.csum = settings & 4;
+	memcpy(cfg.secret, "fuzzing is easy", 16);
+	cfg.hooks = (struct sn_engine_hooks){.ctx = w, .tx = hook_tx, .forward = hook_forward, .random = hook_random};
+	w->now = w->next = SN_SEC;
+	size_t size = sn_engine_footprint(&cfg);
+	*memory = zeroed(size);
+	w->e = sn_engine_init(*memory, size, &cfg, w->now);
+	MUST(w->e);
+	for (uint32_t i = 0; i < 2; i++) {
+		struct sn_net_port_cfg p = {.addr = sn_addr_v4(i ? OUR_IP2 : OUR_IP), .prefix = 24, .mtu = 1500};
+		p.gateway = sn_addr_v4((i ? OUR_IP2 : OUR_IP) | 0xfe);
+		memcpy(p.mac, our_mac[i], 6);
+		MUST(sn_engine_port_add(w->e, &p) == (int32_t)i);
+	}
+	size_t shm = sn_channel_footprint(&g);
+	*shared = zeroed(shm);
+	MUST(sn_channel_format(*shared, shm, &g, 0) == SN_OK);
+	w->worker_side = sn_channel_new(*shared, shm, true, -1, -1);
+	w->app_side = sn_channel_new(*shared, shm, false, -1, -1);
+	MUST(w->worker_side && w->app_side);
+	w->slot = sn_engine_channel_attach(w->e, w->worker_side);
+	MUST(w->slot >= 0);
+	struct sn_sqe listen = {.op = SN_OP_LISTEN, .lport = OUR_PORT, .len = 4, .user = 1};
+	submit(w, &listen);
+	poll_engine(w);
+}
+
+/* What `sennit status` asks for. */
+static void look(const struct world *w)
+{
+	struct sn_conn_info conns[8];
+	struct sn_subflow_info subflows[SN_MAX_SUBFLOWS];
+	uint32_t cursor = 0;
+
+	while (cursor != UINT32_MAX) {
+		uint32_t n = sn_engine_conn_info(w->e, &cursor, conns, 8);
+		for (uint32_t i = 0; i < n; i++)
+			MUST(sn_engine_subflow_info(w->e, conns[i].conn, subflows, SN_MAX_SUBFLOWS) <= SN_MAX_SUBFLOWS);
+	}
+}
+
+/* The application goes; then time passes until every record is back. */
+static void finish(struct world *w)
+{
+	w->pool_empty = w->ring_full = false;
+	look(w);
+	if (w->worker_side) {
+		sn_engine_channel_detach(w->e, (uint32_t)w->slot, w->now);
+		sn_channel_free(w->worker_side);
+		sn_channel_free(w->app_side);
+		w->worker_side = w->app_side = NULL;
+	}
+	for (uint32_t i = 0; i < STEPS_TO_END; i++) {
+		poll_engine(w);
+		if (w->next == SN_TIME_NEVER)
+			break;
+		w->now = SN_MAX(w->now, w->next);
+	}
+	MUST(sn_engine_conns(w->e) == 0);
+	MUST(w->e->mptcp.subflows.used == 0 && w->e->mptcp.chunks.used == 0 && w->e->mptcp.listeners.used == 0);
+	MUST(w->e->tcp.conns.used == 0 && w->e->tcp.segs.used == 0);
+	MUST(w->e->net.nodes.used == 0 && w->e->net.neighs.used == 0);
+	MUST(w->live == 0);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	if (size > 8192)
+		return 0;
+	struct world *w = calloc(1, sizeof *w);
+	struct sn_pool pool = {.alloc = pool_alloc, .free = pool_free, .ctx = w};
+	struct input in = {data, data + size};
+	void *memory, *shared;
+
+	peer_init(&w->peer);
+	start(w, &pool, take8(&in), &memory, &shared);
+
+	while (in.p < in.end)
+		step(w, &in);
+#ifdef FUZZ_SHOW /* how far a seed gets */
+	for (uint32_t i = 0; i < sn_counter_count(); i++)
+		if (sn_engine_counter(w->e, i))
+			printf("%s=%llu ", sn_counter_name(i), (unsigned long long)sn_engine_counter(w->e, i));
+	printf("conns=%u\n", sn_engine_conns(w->e));
+#endif
+	finish(w);
+	free(memory);
+	free(shared);
+	free(w);
+	return 0;
+}

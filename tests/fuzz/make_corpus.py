@@ -1,0 +1,369 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Writes the seed corpus of the fuzz targets next to this file. Deterministic: run it again after a format change.
+
+corpus/wire       one codec input per file: a selector byte (fuzz_wire.c), then a header
+corpus/engine_rx  lists of steps (fuzz_engine_rx.c): handshakes, transfers, joins, closes, broken options
+"""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+FIN, SYN, RST, PSH, ACK = 1, 2, 4, 8, 16
+KEY, TOKEN, HMAC, DSN, TS, LPORT, IP2, BAD = 1, 2, 4, 8, 16, 32, 64, 128
+SEND, RELEASE, SHUTDOWN, CLOSE, ABORT, ACCEPT, CONNECT, UNLISTEN = range(8)
+
+
+# Options: bodies behind kind and length.
+
+
+def option(kind: int, body: bytes) -> bytes:
+    return bytes([kind, len(body) + 2]) + body
+
+
+def sack(*edges: int) -> bytes:
+    return b"\x01\x01" + option(5, struct.pack(f"!{len(edges)}i", *edges))
+
+
+MSS = option(2, b"\x05\xb4")
+SACK_OK = option(4, b"")
+WSCALE = option(3, b"\x07")
+TIMESTAMPS = b"\x01\x01" + option(8, struct.pack("!II", 1000, 0))
+SYN_OPTIONS = MSS + SACK_OK + TIMESTAMPS[2:] + b"\x01" + WSCALE
+
+
+def capable(length: int, flags: int = 0x01, data: int = 0) -> bytes:
+    return option(30, struct.pack("!BBQQHH", 0x01, flags, 1, 2, data, 0)[: length - 2])
+
+
+def join(length: int, address_id: int = 1) -> bytes:
+    forms = {
+        12: struct.pack("!BBII", 0x10, address_id, 3, 4),
+        16: struct.pack("!BBQI", 0x10, address_id, 5, 6),
+        24: struct.pack("!BB", 0x10, 0) + bytes(20),
+    }
+    return option(30, forms[length])
+
+
+def dss(data: int = 0, dsn: int = 0, ssn: int = 1, ack: int = 0, *, fin: bool = False, csum: bool = False) -> bytes:
+    """DATA_ACK always; a mapping if there is data or DATA_FIN."""
+    if not data and not fin:
+        return option(30, struct.pack("!BBQ", 0x20, 0x03, ack))
+    body = struct.pack("!BBQQIH", 0x20, 0x1F if fin else 0x0F, ack, dsn & (2**64 - 1), ssn, data + fin)
+    return option(30, body + (b"\0\0" if csum else b""))
+
+
+ADD_ADDR = option(30, b"\x30\x02" + bytes([10, 0, 1, 2]) + bytes(8))
+ADD_ADDR_PORT = option(30, b"\x30\x02" + bytes([10, 0, 1, 2]) + b"\x13\x88" + bytes(8))
+ADD_ADDR_ECHO = option(30, b"\x31\x02" + bytes([10, 0, 1, 1]))
+ADD_ADDR_V6 = option(30, b"\x30\x03" + bytes(16) + bytes(8))
+REMOVE_ADDR = option(30, b"\x40\x01\x02")
+PRIO = option(30, b"\x51")
+FAIL = option(30, b"\x60\x00" + bytes(8))
+FASTCLOSE = option(30, b"\x70\x00" + bytes(8))
+TCPRST = option(30, b"\x80\x03")
+
+
+def padded(options: bytes) -> bytes:
+    return options + b"\x01" * (-len(options) % 4)
+
+
+# Steps of fuzz_engine_rx.c.
+
+
+def segment(
+    flags: int,
+    options: bytes = b"",
+    payload: int = 0,
+    *,
+    flow: int = 0,
+    fix: int = 0,
+    seq: int = 0,
+    ack: int = 0,
+    wnd: int = 60000,
+) -> bytes:
+    head = struct.pack("!BBBBhhHHB", 1, flow, flags, fix | TS, seq, ack, wnd, payload, len(options))
+    return head + options
+
+
+def raw(frame: bytes, bits: int = 0) -> bytes:
+    return struct.pack("!BBH", 0, bits, len(frame)) + frame
+
+
+def wait(milliseconds: int) -> bytes:
+    return struct.pack("!BH", 2, milliseconds)
+
+
+def deadline() -> bytes:
+    return struct.pack("!BH", 2, 0x8000)
+
+
+def app(what: int, length: int = 0) -> bytes:
+    return struct.pack("!BBH", 3, what, length)
+
+
+def fault(bits: int) -> bytes:
+    return bytes([5, bits])
+
+
+PLAIN_OPEN = segment(SYN, SYN_OPTIONS) + segment(ACK, TIMESTAMPS) + app(ACCEPT)
+OPEN = (
+    segment(SYN, SYN_OPTIONS + capable(4))
+    + segment(ACK, TIMESTAMPS + capable(20), fix=KEY)
+    + app(ACCEPT)
+    + segment(ACK | PSH, TIMESTAMPS + capable(22, data=100), 100, fix=KEY)
+)
+JOIN = (
+    segment(SYN, SYN_OPTIONS + join(12, 2), flow=1, fix=TOKEN)
+    + segment(ACK, TIMESTAMPS + join(24), flow=1, fix=HMAC)
+    + segment(ACK, TIMESTAMPS + dss(), flow=1, fix=DSN)
+)
+
+
+OPEN_CSUM = (
+    segment(SYN, SYN_OPTIONS + capable(4, 0x81))
+    + segment(ACK, TIMESTAMPS + capable(20, 0x81), fix=KEY)
+    + app(ACCEPT)
+    + segment(ACK | PSH, TIMESTAMPS + capable(24, 0x81, 100), 100, fix=KEY | DSN)
+)
+# 1 NewReno, 2 round robin, 4 checksums.
+SETTINGS = {"plain_newreno": 1, "round_robin": 2, "checksums": 4, "checksum_wrong": 4, "mptcp_retransmit": 2}
+
+
+def data(length: int, *, flow: int = 0, ssn: int = 1, dsn: int = 0, seq: int = 0, csum: bool = False) -> bytes:
+    return segment(ACK, TIMESTAMPS + dss(length, dsn, ssn, csum=csum), length, flow=flow, fix=DSN, seq=seq)
+
+
+def acks(flow: int = 0) -> bytes:
+    return segment(ACK, TIMESTAMPS + dss(), flow=flow, fix=DSN)
+
+
+DATA_FIN = segment(ACK, TIMESTAMPS + dss(0, 0, 0, fin=True), fix=DSN)
+
+ENGINE = {
+    "plain": PLAIN_OPEN
+    + segment(ACK | PSH, TIMESTAMPS, 500)
+    + app(RELEASE)
+    + app(SEND, 3000)
+    + segment(ACK, TIMESTAMPS)
+    + segment(ACK | FIN, TIMESTAMPS)
+    + app(CLOSE)
+    + segment(ACK, TIMESTAMPS),
+    "plain_no_options": segment(SYN) + segment(ACK) + app(ACCEPT) + segment(ACK, b"", 10) + app(CLOSE),
+    "plain_out_of_order": PLAIN_OPEN
+    + segment(ACK, TIMESTAMPS, 100, seq=100)
+    + segment(ACK, TIMESTAMPS, 100, seq=300)
+    + segment(ACK, TIMESTAMPS, 100)
+    + segment(ACK, TIMESTAMPS, 400)
+    + app(RELEASE) * 4,
+    "plain_loss": PLAIN_OPEN
+    + app(SEND, 14000)
+    + segment(ACK, TIMESTAMPS, ack=-9000)
+    + segment(ACK, TIMESTAMPS + sack(-5000, -4000), ack=-9000) * 4
+    + deadline() * 8
+    + segment(ACK, TIMESTAMPS),
+    "plain_zero_window": PLAIN_OPEN
+    + segment(ACK, TIMESTAMPS, wnd=0)
+    + app(SEND, 9000)
+    + deadline() * 6
+    + segment(ACK, TIMESTAMPS)
+    + app(SHUTDOWN),
+    "plain_reset": PLAIN_OPEN + segment(RST | ACK, seq=1) + segment(RST),
+    "refused": segment(SYN, SYN_OPTIONS, fix=BAD)
+    + segment(ACK, TIMESTAMPS)
+    + segment(FIN)
+    + segment(SYN, flow=9, fix=LPORT),
+    "fallback": segment(SYN, SYN_OPTIONS + capable(4))
+    + segment(ACK, TIMESTAMPS)
+    + app(ACCEPT)
+    + segment(ACK, TIMESTAMPS, 50)
+    + app(SEND, 500)
+    + app(CLOSE),
+    "version_0": segment(SYN, MSS + option(30, b"\x00\x01")) + segment(ACK, b"", 10),
+    "mptcp": OPEN
+    + data(200, ssn=101)
+    + app(SEND, 3000)
+    + acks()
+    + app(RELEASE) * 2
+    + DATA_FIN
+    + app(CLOSE)
+    + acks()
+    + segment(ACK | FIN, TIMESTAMPS + dss(), fix=DSN)
+    + deadline() * 3,
+    "mptcp_join": OPEN
+    + JOIN
+    + data(100, flow=1)
+    + data(100, ssn=101)
+    + app(SEND, 16000)
+    + acks()
+    + acks(1)
+    + segment(RST | ACK, TCPRST, flow=1)
+    + data(50, ssn=201),
+    "mptcp_reorder": OPEN + JOIN + data(100, flow=1, dsn=100) + data(100, ssn=101, dsn=0) + app(RELEASE) * 3,
+    "mptcp_addresses": OPEN
+    + segment(ACK, TIMESTAMPS + ADD_ADDR, fix=HMAC)
+    + deadline()
+    + segment(SYN | ACK, SYN_OPTIONS + join(16, 2), flow=0, fix=HMAC | LPORT | IP2)
+    + segment(ACK, TIMESTAMPS + ADD_ADDR_PORT, fix=HMAC)
+    + segment(ACK, TIMESTAMPS + ADD_ADDR_ECHO)
+    + segment(ACK, TIMESTAMPS + REMOVE_ADDR)
+    + segment(ACK, TIMESTAMPS + PRIO),
+    "mptcp_announce": OPEN + fault(4) + JOIN + fault(8) + segment(ACK, TIMESTAMPS + ADD_ADDR_ECHO) + deadline() * 4,
+    "mptcp_fastclose": OPEN + JOIN + segment(ACK, TIMESTAMPS + FASTCLOSE, fix=KEY),
+    "mptcp_fail": OPEN + segment(ACK, TIMESTAMPS + FAIL) + segment(ACK, TIMESTAMPS + dss(0, 0, 0), fix=DSN),
+    "mptcp_abort": OPEN + JOIN + app(SEND, 5000) + app(ABORT),
+    "mptcp_unmapped": OPEN + segment(ACK, TIMESTAMPS, 100) + data(100, ssn=700),
+    "mptcp_short_mapping": OPEN + segment(ACK, TIMESTAMPS + dss(50, 0, 101), 100, fix=DSN),
+    "mptcp_window": OPEN
+    + data(1400, ssn=101)
+    + data(1400, ssn=1501)
+    + data(1400, ssn=2901)
+    + app(RELEASE) * 5
+    + acks(),
+    "mptcp_retransmit": OPEN + JOIN + app(SEND, 16000) + deadline() * 12 + acks(1) + acks() + deadline() * 4,
+    "mptcp_unknown_token": segment(SYN, SYN_OPTIONS + join(12), flow=2),
+    "mptcp_bad_hmac": OPEN
+    + segment(SYN, SYN_OPTIONS + join(12), flow=1, fix=TOKEN)
+    + segment(ACK, TIMESTAMPS + join(24), flow=1),
+    "client": app(CONNECT)
+    + segment(SYN | ACK, SYN_OPTIONS + capable(12), fix=LPORT)
+    + app(SEND, 4000)
+    + segment(ACK, TIMESTAMPS + dss(), fix=LPORT | DSN)
+    + segment(ACK, TIMESTAMPS + dss(100), 100, fix=LPORT | DSN)
+    + app(RELEASE)
+    + app(CLOSE)
+    + segment(ACK, TIMESTAMPS + dss(), fix=LPORT | DSN),
+    "client_fallback": app(CONNECT)
+    + segment(SYN | ACK, SYN_OPTIONS, fix=LPORT)
+    + app(SEND, 400)
+    + segment(ACK, TIMESTAMPS, 100, fix=LPORT),
+    "client_refused": app(CONNECT) + segment(RST | ACK, fix=LPORT),
+    "client_silence": app(CONNECT) + deadline() * 12,
+    "client_tcp": app(CONNECT | 0x80)
+    + segment(SYN | ACK, SYN_OPTIONS, fix=LPORT)
+    + segment(ACK | FIN, TIMESTAMPS, fix=LPORT),
+    "syn_flood": b"".join(segment(SYN, SYN_OPTIONS + capable(4), flow=n) for n in range(8)) + deadline() * 10,
+    "faults": fault(1)
+    + segment(SYN, SYN_OPTIONS + capable(4))
+    + fault(0)
+    + deadline()
+    + segment(ACK, TIMESTAMPS)
+    + fault(2)
+    + raw(bytes(60))
+    + app(UNLISTEN),
+    "client_join": app(CONNECT)
+    + segment(SYN | ACK, SYN_OPTIONS + capable(12), fix=LPORT)
+    + segment(ACK, TIMESTAMPS + dss(), fix=LPORT | DSN)
+    + segment(ACK, TIMESTAMPS + ADD_ADDR, fix=LPORT | HMAC)
+    + deadline()
+    + segment(SYN | ACK, SYN_OPTIONS[:-4] + join(16, 2), fix=HMAC | LPORT | IP2)
+    + segment(ACK, TIMESTAMPS + dss(), fix=LPORT | DSN | IP2)
+    + app(SEND, 16000)
+    + segment(ACK, TIMESTAMPS + dss(), fix=LPORT | DSN | IP2)
+    + segment(ACK, TIMESTAMPS + dss(), fix=LPORT | DSN)
+    + segment(ACK, TIMESTAMPS + REMOVE_ADDR, fix=LPORT)
+    + app(CLOSE),
+    "client_join_silence": app(CONNECT)
+    + segment(SYN | ACK, SYN_OPTIONS + capable(12), fix=LPORT)
+    + segment(ACK, TIMESTAMPS + dss(), fix=LPORT | DSN)
+    + segment(ACK, TIMESTAMPS + ADD_ADDR_PORT, fix=LPORT | HMAC)
+    + deadline() * 20,
+    "client_join_refused": app(CONNECT)
+    + segment(SYN | ACK, SYN_OPTIONS + capable(12), fix=LPORT)
+    + fault(8)
+    + segment(ACK, TIMESTAMPS + dss(), fix=LPORT | DSN)
+    + segment(ACK, TIMESTAMPS + ADD_ADDR, fix=LPORT | HMAC)
+    + segment(SYN | ACK, SYN_OPTIONS + join(16, 2), fix=LPORT | IP2)
+    + segment(RST | ACK, TCPRST, fix=LPORT | IP2),
+    "plain_sack": PLAIN_OPEN
+    + app(SEND, 14000)
+    + segment(ACK, TIMESTAMPS + sack(-9000, -8000), ack=-12000) * 3
+    + segment(ACK, TIMESTAMPS + sack(-9000, -4000, -3000, -2000), ack=-12000)
+    + segment(ACK, TIMESTAMPS, ack=-4000)
+    + deadline() * 3
+    + segment(ACK, TIMESTAMPS),
+    "plain_newreno": PLAIN_OPEN
+    + app(SEND, 14000)
+    + segment(ACK, TIMESTAMPS, ack=-12000) * 6
+    + segment(ACK, TIMESTAMPS)
+    + app(SEND, 14000) * 3
+    + deadline() * 3
+    + segment(ACK, TIMESTAMPS),
+    "checksums": OPEN_CSUM + data(100, ssn=101, csum=True) + app(SEND, 4000) + acks() + app(CLOSE) + DATA_FIN,
+    "checksum_wrong": OPEN_CSUM + segment(ACK, TIMESTAMPS + dss(100, 0, 101, csum=True), 100),
+    "round_robin": OPEN + JOIN + app(SEND, 16000) * 2 + acks() + acks(1) + app(SEND, 16000) + acks(1) + acks(),
+    "hostile_application": OPEN + b"".join(bytes([4, 1, op]) + bytes(range(63)) for op in range(12)),
+}
+
+
+def tcp(options: bytes, payload: bytes = b"") -> bytes:
+    body = padded(options)
+    head = struct.pack("!HHIIBBHHH", 5000, 80, 1, 2, (20 + len(body)) // 4 << 4, ACK, 1000, 0, 0)
+    return head + body + payload
+
+
+def ipv4(proto: int, payload: bytes) -> bytes:
+    return (
+        struct.pack("!BBHHHBBHII", 0x45, 0, 20 + len(payload), 1, 0x4000, 64, proto, 0, 0x0A000002, 0x0A000001)
+        + payload
+    )
+
+
+def ethernet(kind: int, payload: bytes) -> bytes:
+    return bytes([2, 0, 0, 0, 0, 1]) + bytes([2, 0, 0, 0, 1, 0]) + struct.pack("!H", kind) + payload
+
+
+ARP = (
+    struct.pack("!HHBBH", 1, 0x0800, 6, 4, 1) + bytes([2, 0, 0, 0, 1, 0, 10, 0, 0, 2]) + bytes(6) + bytes([10, 0, 0, 1])
+)
+ECHO = b"\x08\x00\xf7\xff\x00\x00\x00\x00"
+
+WIRE = {
+    "tcp_syn": tcp(SYN_OPTIONS),
+    "tcp_sack": tcp(TIMESTAMPS + sack(-5000, -4000)),
+    "tcp_zero_length": tcp(b"\x02\x00\x05\xb4"),
+    "tcp_over_the_end": tcp(b"\x01\x01\x08\x0a\x00\x00\x00\x00"),
+    **{f"tcp_capable_{n}": tcp(capable(n)) for n in (4, 12, 20, 22, 24)},
+    **{f"tcp_join_{n}": tcp(join(n)) for n in (12, 16, 24)},
+    "tcp_dss_ack": tcp(TIMESTAMPS + dss(), b"x"),
+    "tcp_dss_map": tcp(TIMESTAMPS + dss(100), bytes(100)),
+    "tcp_dss_csum": tcp(TIMESTAMPS + dss(100, csum=True), bytes(100)),
+    "tcp_dss_fin": tcp(dss(fin=True)),
+    "tcp_add_addr": tcp(ADD_ADDR),
+    "tcp_add_addr_port": tcp(ADD_ADDR_PORT),
+    "tcp_add_addr_echo": tcp(ADD_ADDR_ECHO),
+    "tcp_add_addr_v6": tcp(ADD_ADDR_V6),
+    "tcp_small_options": tcp(REMOVE_ADDR + PRIO + TCPRST + FAIL),
+    "tcp_fastclose": tcp(FASTCLOSE + FASTCLOSE),
+}
+OTHER = {
+    "eth_tcp": (1, ethernet(0x0800, ipv4(6, tcp(TIMESTAMPS + dss(10), bytes(10))))),
+    "eth_arp": (1, ethernet(0x0806, ARP)),
+    "ipv4": (2, ipv4(17, bytes(8))),
+    "ipv4_options": (2, b"\x46" + ipv4(6, bytes(4) + tcp(b""))[1:]),
+    "icmp_echo": (3, ECHO),
+    "sum": (4, bytes(range(100))),
+}
+
+
+def write(folder: str, files: dict[str, bytes]) -> None:
+    target = HERE / "corpus" / folder
+    target.mkdir(parents=True, exist_ok=True)
+    for name, content in files.items():
+        (target / name).write_bytes(content)
+    print(f"{target}: {len(files)} files, {sum(map(len, files.values()))} bytes")
+
+
+def main() -> None:
+    write("wire", {k: b"\0" + v for k, v in WIRE.items()} | {k: bytes([sel]) + v for k, (sel, v) in OTHER.items()})
+    steps = ENGINE | {
+        "arp_and_icmp": raw(ethernet(0x0806, ARP)) + raw(ethernet(0x0800, ipv4(1, ECHO)), 1),
+        "raw_tcp": raw(ethernet(0x0800, ipv4(6, tcp(capable(4)))), 1) + raw(ethernet(0x0800, ipv4(6, tcp(b""))), 3),
+    }
+    write("engine_rx", {name: bytes([SETTINGS.get(name, 0)]) + content for name, content in steps.items()})
+
+
+if __name__ == "__main__":
+    main()

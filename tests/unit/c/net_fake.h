@@ -1,0 +1,287 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The network layer alone: an engine without TCP and MPTCP behind it. Frames that would leave are kept; the TCP engine and
+ * the answer to a SYN are fakes of the test. Include once per test program.
+ */
+#ifndef NET_FAKE_H
+#define NET_FAKE_H
+
+#include <stdlib.h>
+
+#include "engine/engine.h"
+#include "sn_test.h"
+#include "wire/arp.h"
+#include "wire/checksum.h"
+#include "wire/eth.h"
+#include "wire/icmp.h"
+#include "wire/ipv4.h"
+
+enum { FAKE_ROOM = 2048, FAKE_FRAMES = 64, FAKE_WORKERS = 4 };
+
+static struct {
+	struct sn_engine *e;
+	void *region;
+	int live; /* buffers not freed */
+	bool pool_empty;
+	/* Frames sent, payload references appended. */
+	struct {
+		uint8_t data[2048];
+		uint32_t len;
+		uint16_t port;
+		uint8_t flags;
+	} sent[FAKE_FRAMES];
+	uint32_t sent_count;
+	/* Buffers forwarded, by worker. */
+	struct {
+		struct sn_buf *b;
+		uint32_t worker;
+	} forwarded[FAKE_FRAMES];
+	uint32_t forwarded_count;
+	bool ring_full;
+	/* TCP input. */
+	uint32_t inputs, input_len;
+	uint8_t input_first;
+	struct sn_tcp *input_tcp;
+	struct sn_tcp_seg input_seg;
+	/* Answer to a SYN. */
+	enum sn_syn_verdict verdict;
+	uint32_t syn_owner, syns;
+} fake;
+
+static struct sn_buf *fake_alloc(struct sn_pool *pool)
+{
+	if (fake.pool_empty)
+		return NULL;
+	struct sn_buf *b = malloc(sizeof *b + FAKE_ROOM);
+	memset(b, 0x5a, sizeof *b);
+	b->pool = pool;
+	b->base = (uint8_t *)(b + 1);
+	b->room = FAKE_ROOM;
+	b->data = b->base + SN_HEADROOM;
+	b->len = 0;
+	b->flags = 0;
+	b->lent = 0;
+	b->next = NULL;
+	fake.live++;
+	return b;
+}
+
+static void fake_free(struct sn_pool *pool, struct sn_buf *b)
+{
+	(void)pool;
+	fake.live--;
+	free(b);
+}
+
+static struct sn_pool fake_pool = {fake_alloc, fake_free, NULL};
+
+void sn_engine_emit(struct sn_engine *e, const struct sn_tx *tx)
+{
+	(void)e;
+	REQUIRE(fake.sent_count < FAKE_FRAMES);
+	uint32_t at = fake.sent_count++;
+	CHECK(tx->hdr->data >= tx->hdr->base && tx->hdr->data + tx->hdr->len <= tx->hdr->base + tx->hdr->room);
+	memcpy(fake.sent[at].data, tx->hdr->data, tx->hdr->len);
+	fake.sent[at].len = tx->hdr->len;
+	fake.sent[at].port = tx->port;
+	fake.sent[at].flags = tx->flags;
+	for (uint32_t i = 0; i < tx->nref; i++) {
+		memcpy(fake.sent[at].data + fake.sent[at].len, tx->ref[i].data, tx->ref[i].len);
+		fake.sent[at].len += tx->ref[i].len;
+	}
+	CHECK_EQ(fake.sent[at].len, tx->hdr->len + tx->payload_len);
+	sn_buf_free(tx->hdr);
+}
+
+int32_t sn_engine_port_owner(const struct sn_engine *e, uint16_t lport)
+{
+	if (lport < e->cfg.block_base)
+		return -1;
+	uint32_t w = (uint32_t)(lport - e->cfg.block_base) / e->cfg.port_count;
+	return w < e->cfg.workers ? (int32_t)w : -1;
+}
+
+enum sn_syn_verdict sn_mptcp_syn(struct sn_engine *e, uint16_t port, const struct sn_flow *flow,
+				 const struct sn_tcp_seg *syn, uint32_t *owner, uint8_t *opts, uint32_t *opt_len,
+				 sn_time now)
+{
+	(void)e, (void)port, (void)flow, (void)syn, (void)now;
+	fake.syns++;
+	*owner = fake.syn_owner;
+	if (fake.verdict == SN_SYN_REFUSE)
+		*opt_len = sn_mp_emit_tcprst(opts, 0, 1);
+	return fake.verdict;
+}
+
+static bool fake_forward(void *ctx, uint32_t worker, struct sn_buf *b)
+{
+	(void)ctx;
+	if (fake.ring_full)
+		return false;
+	REQUIRE(fake.forwarded_count < FAKE_FRAMES);
+	fake.forwarded[fake.forwarded_count].b = b;
+	fake.forwarded[fake.forwarded_count++].worker = worker;
+	return true;
+}
+
+static void fake_input(struct sn_tcp *tcp, const struct sn_tcp_seg *seg, struct sn_buf *b, sn_time now)
+{
+	(void)now;
+	fake.inputs++;
+	fake.input_tcp = tcp;
+	fake.input_seg = *seg;
+	fake.input_len = b->len;
+	fake.input_first = b->len ? b->data[0] : 0;
+	sn_buf_free(b);
+}
+
+static const struct sn_tcp_ops fake_tcp = {.name = "fake", .input = fake_input};
+
+/* Ports 10.0.i.1/24 with MAC 02:00:00:00:00:0i; port 0 has a gateway 10.0.0.254. */
+static const uint8_t fake_mac[2][6] = {{2, 0, 0, 0, 0, 0}, {2, 0, 0, 0, 0, 1}};
+static const uint8_t peer_mac[6] = {2, 0, 0, 0, 1, 0};
+static const uint8_t all_ones[6] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
+enum { OUR_IP = 0x0a000001, OUR_IP2 = 0x0a000101, PEER_IP = 0x0a000002, GATEWAY_IP = 0x0a0000fe, FAR_IP = 0x08080808 };
+
+static struct sn_engine *fake_start(uint32_t worker, uint32_t workers, bool tx_csum)
+{
+	memset(&fake, 0, sizeof fake);
+	struct sn_engine *e = fake.e = calloc(1, sizeof *e);
+	e->cfg.worker = worker;
+	e->cfg.workers = workers;
+	e->cfg.block_base = 32768;
+	e->cfg.port_count = 4096;
+	e->cfg.port_base = (uint16_t)(32768 + 4096 * worker);
+	e->cfg.max_subflows = 128;
+	e->cfg.pool = &fake_pool;
+	e->cfg.hooks.forward = fake_forward;
+	memcpy(e->cfg.secret, "0123456789abcdef", 16);
+	e->tcp_ops = &fake_tcp;
+	sn_wheel_init(&e->wheel, 0);
+	(void)sn_net_init(e); /* dry run */
+	size_t size = e->region.used + SN_CACHE_LINE;
+	fake.region = aligned_alloc(SN_CACHE_LINE, (size + SN_CACHE_LINE - 1) & ~(size_t)(SN_CACHE_LINE - 1));
+	e->region = (struct sn_region){.base = fake.region, .size = size};
+	REQUIRE(sn_net_init(e));
+	for (uint32_t i = 0; i < 2; i++) {
+		struct sn_net_port_cfg p = {
+			.addr = sn_addr_v4(i ? OUR_IP2 : OUR_IP), .prefix = 24, .mtu = 1500, .tx_csum = tx_csum};
+		memcpy(p.mac, fake_mac[i], 6);
+		if (i == 0)
+			p.gateway = sn_addr_v4(GATEWAY_IP);
+		CHECK_EQ(sn_net_port_add(e, &p), i);
+	}
+	return e;
+}
+
+/* Drops what the network layer and the test still hold and checks that no buffer is lost. */
+static void fake_stop(void)
+{
+	struct sn_net *n = &fake.e->net;
+
+	for (uint32_t i = 0; i < 6; i++) { /* neighbours go unused or give up */
+		fake.sent_count = 0;
+		sn_wheel_run(&fake.e->wheel, (3600 + 100 * i) * SN_SEC);
+	}
+	for (uint32_t i = 0; i < fake.forwarded_count; i++)
+		sn_buf_free(fake.forwarded[i].b);
+	CHECK_EQ(n->neighs.used, 0);
+	CHECK_EQ(fake.live, 0);
+	free(fake.region);
+	free(fake.e);
+}
+
+/* Hands in a frame: Ethernet header and `len` bytes behind it. */
+static void rx_raw(const uint8_t dst[6], uint16_t type, const uint8_t *p, uint32_t len, uint16_t port, uint8_t flags,
+		   sn_time now)
+{
+	struct sn_buf *b = fake_alloc(&fake_pool);
+
+	sn_eth_emit(b->data, dst, peer_mac, type);
+	memcpy(b->data + SN_ETH_HDR, p, len);
+	b->len = SN_ETH_HDR + len;
+	b->port = port;
+	b->flags = flags;
+	sn_net_rx(fake.e, b, now);
+}
+
+static void rx_arp(uint16_t op, uint32_t sender, uint32_t target, uint8_t flags, sn_time now)
+{
+	struct sn_arp a = {.op = op, .sender = sender, .target = target};
+	uint8_t p[SN_ARP_LEN];
+
+	memcpy(a.sender_mac, peer_mac, 6);
+	sn_arp_emit(p, &a);
+	rx_raw(op == SN_ARP_REQUEST ? all_ones : fake_mac[0], SN_ETH_ARP, p, sizeof p, 0, flags, now);
+}
+
+/* Writes an IPv4 packet around `len` payload bytes that stand at p + 20. */
+static inline uint32_t ip_packet(uint8_t *p, uint32_t src, uint32_t dst, uint8_t proto, uint32_t len)
+{
+	struct sn_ipv4 h = {.src = src, .dst = dst, .proto = proto, .ttl = 64, .total_len = (uint16_t)(20 + len)};
+
+	sn_ipv4_emit(p, &h, true);
+	return 20 + len;
+}
+
+/* A segment of PEER_IP; payload bytes count up from 1. `pad` bytes of Ethernet padding follow. */
+static inline void rx_tcp(uint16_t sport, uint16_t dport, uint8_t flags, uint32_t payload, uint32_t pad,
+			  uint8_t buf_flags, sn_time now)
+{
+	uint8_t p[1600] = {0};
+	struct sn_tcp_seg s = {.sport = sport, .dport = dport, .seq = 1000, .ack = 2000, .wnd = 100, .flags = flags};
+
+	sn_tcp_emit(p + 20, &s, 0);
+	for (uint32_t i = 0; i < payload; i++)
+		p[40 + i] = (uint8_t)(i + 1);
+	sn_tcp_set_csum(p + 20,
+			sn_csum_finish(sn_csum_partial(p + 20, 20 + payload,
+						       sn_csum_pseudo_v4(PEER_IP, OUR_IP, SN_IP_TCP, 20 + payload))));
+	uint32_t n = ip_packet(p, PEER_IP, OUR_IP, SN_IP_TCP, 20 + payload);
+	rx_raw(fake_mac[0], SN_ETH_IPV4, p, n + pad, 0, buf_flags, now);
+}
+
+static inline struct sn_flow flow_of(uint16_t lport, uint16_t rport)
+{
+	return (struct sn_flow){
+		.local = sn_addr_v4(OUR_IP), .remote = sn_addr_v4(PEER_IP), .lport = lport, .rport = rport};
+}
+
+/* A segment from us: header bytes and payload references given by the caller. */
+static inline void tx_tcp(uint32_t dst, const uint8_t *a, uint32_t alen, const uint8_t *b, uint32_t blen, int32_t sum,
+			  sn_time now)
+{
+	struct sn_tcp_seg s = {.sport = 33000, .dport = 80, .seq = 7, .ack = 8, .flags = SN_TH_ACK, .wnd = 9};
+	struct sn_tx tx = {.hdr = fake_alloc(&fake_pool)};
+	struct sn_addr src = sn_addr_v4(OUR_IP), to = sn_addr_v4(dst);
+
+	sn_tcp_emit(tx.hdr->data, &s, 0);
+	tx.hdr->len = 20;
+	if (alen) {
+		tx.ref[tx.nref].data = a;
+		tx.ref[tx.nref++].len = alen;
+	}
+	if (blen) {
+		tx.ref[tx.nref].data = b;
+		tx.ref[tx.nref++].len = blen;
+	}
+	sn_net_send_tcp(fake.e, 0, &src, &to, &tx, sum, now);
+}
+
+/* Reads frame i back: Ethernet, IPv4 with checksum, TCP with checksum. Returns the TCP length. */
+static inline uint32_t sent_tcp(uint32_t i, struct sn_eth *eth, struct sn_ipv4 *ip, struct sn_tcp_seg *seg)
+{
+	REQUIRE(i < fake.sent_count);
+	const uint8_t *p = fake.sent[i].data;
+	REQUIRE(sn_eth_parse(eth, p, fake.sent[i].len));
+	CHECK_EQ(eth->type, SN_ETH_IPV4);
+	REQUIRE(sn_ipv4_parse(ip, p + 14, fake.sent[i].len - 14, true));
+	CHECK_EQ(ip->total_len, fake.sent[i].len - 14);
+	uint32_t len = ip->total_len - 20u;
+	CHECK_EQ(sn_csum_fold(sn_csum_partial(p + 34, len, sn_csum_pseudo_v4(ip->src, ip->dst, SN_IP_TCP, len))),
+		 0xffff);
+	REQUIRE(sn_tcp_parse(seg, p + 34, len) == SN_OK);
+	return len;
+}
+
+#endif

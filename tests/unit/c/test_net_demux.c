@@ -1,0 +1,328 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Demultiplexer: whose segment is it, what happens to the others; flow and forward tables; port choice.
+ */
+#include "net_fake.h"
+
+#define TCP(n) ((struct sn_tcp *)(uintptr_t)(n))
+
+SN_TEST(a_segment_of_a_known_flow_arrives_with_only_its_payload)
+{
+	struct sn_engine *e = fake_start(0, 1, false);
+	struct sn_flow f = flow_of(80, 5000);
+
+	CHECK_EQ(sn_net_flow_insert(e, &f, TCP(64)), SN_OK);
+	rx_tcp(5000, 80, SN_TH_ACK, 3, 3, 0, 1); /* Ethernet pads to 60 bytes */
+	CHECK_EQ(fake.inputs, 1);
+	CHECK(fake.input_tcp == TCP(64));
+	CHECK_EQ(fake.input_len, 3);
+	CHECK_EQ(fake.input_seg.len, 3);
+	CHECK_EQ(fake.input_first, 1);
+	CHECK_EQ(fake.input_seg.seq, 1000);
+	rx_tcp(5000, 80, SN_TH_ACK, 0, 6, 0, 1);
+	CHECK_EQ(fake.input_len, 0);
+	CHECK_EQ(e->counters.tcp_rx_segments, 2);
+	fake_stop();
+}
+
+SN_TEST(a_bad_checksum_is_dropped_unless_the_port_verified_it)
+{
+	struct sn_engine *e = fake_start(0, 1, false);
+	struct sn_flow f = flow_of(80, 5000);
+	uint8_t p[60] = {0};
+	struct sn_tcp_seg s = {.sport = 5000, .dport = 80, .flags = SN_TH_ACK};
+
+	CHECK_EQ(sn_net_flow_insert(e, &f, TCP(64)), SN_OK);
+	sn_tcp_emit(p + 20, &s, 0);
+	uint32_t n = ip_packet(p, PEER_IP, OUR_IP, SN_IP_TCP, 40);
+	rx_raw(fake_mac[0], SN_ETH_IPV4, p, n, 0, 0, 1);
+	CHECK_EQ(fake.inputs, 0);
+	CHECK_EQ(e->counters.rx_drop_tcp, 1);
+	rx_raw(fake_mac[0], SN_ETH_IPV4, p, n, 0, SN_BUF_CSUM_GOOD, 1);
+	CHECK_EQ(fake.inputs, 1);
+	p[8]++; /* now the IP header is wrong */
+	rx_raw(fake_mac[0], SN_ETH_IPV4, p, n, 0, 0, 1);
+	CHECK_EQ(e->counters.rx_drop_ip, 1);
+	fake_stop();
+}
+
+SN_TEST(frames_that_are_not_for_us_are_dropped_and_counted)
+{
+	struct sn_engine *e = fake_start(0, 1, false);
+	static const uint8_t other[6] = {2, 0, 0, 0, 9, 9};
+	uint8_t p[100] = {0};
+	uint32_t n = ip_packet(p, PEER_IP, OUR_IP, 17, 20);
+
+	rx_raw(other, SN_ETH_IPV4, p, n, 0, 0, 1);
+	rx_raw(all_ones, SN_ETH_IPV4, p, n, 0, 0, 1);
+	rx_raw(fake_mac[0], SN_ETH_IPV6, p, n, 0, 0, 1);
+	rx_raw(fake_mac[0], SN_ETH_IPV4, p, n, 9, 0, 1); /* no such port */
+	CHECK_EQ(e->counters.rx_drop_eth, 4);
+	rx_raw(fake_mac[0], SN_ETH_IPV4, p, n, 0, 0, 1);
+	CHECK_EQ(e->counters.rx_drop_proto, 1);
+	rx_raw(fake_mac[0], SN_ETH_IPV4, p, ip_packet(p, PEER_IP, FAR_IP, SN_IP_TCP, 20), 0, 0, 1);
+	rx_raw(fake_mac[0], SN_ETH_IPV4, p, ip_packet(p, 0xe0000001, OUR_IP, SN_IP_TCP, 20), 0, 0, 1);
+	rx_raw(fake_mac[0], SN_ETH_IPV4, p, ip_packet(p, 0x7f000001, OUR_IP, SN_IP_TCP, 20), 0, 0, 1);
+	rx_raw(fake_mac[0], SN_ETH_IPV4, p, ip_packet(p, OUR_IP, OUR_IP, SN_IP_TCP, 20), 0, 0, 1);
+	rx_raw(fake_mac[0], SN_ETH_IPV4, p, 19, 0, 0, 1);
+	CHECK_EQ(e->counters.rx_drop_ip, 5);
+	struct sn_ipv4 frag = {.src = PEER_IP, .dst = OUR_IP, .proto = SN_IP_TCP, .total_len = 40, .frag = SN_IPV4_MF};
+	sn_ipv4_emit(p, &frag, true);
+	rx_raw(fake_mac[0], SN_ETH_IPV4, p, 40, 0, 0, 1);
+	frag.frag = 5;
+	sn_ipv4_emit(p, &frag, true);
+	rx_raw(fake_mac[0], SN_ETH_IPV4, p, 40, 0, 0, 1);
+	CHECK_EQ(e->counters.rx_drop_frag, 2);
+	CHECK_EQ(fake.sent_count, 0);
+	fake_stop();
+}
+
+SN_TEST(a_packet_for_the_address_of_another_port_is_accepted)
+{
+	struct sn_engine *e = fake_start(0, 1, false);
+	uint8_t p[60] = {0};
+
+	rx_raw(fake_mac[0], SN_ETH_IPV4, p, ip_packet(p, PEER_IP, OUR_IP2, SN_IP_TCP, 20), 0, SN_BUF_CSUM_GOOD, 1);
+	CHECK_EQ(e->counters.rx_drop_ip, 0);
+	fake_stop();
+}
+
+SN_TEST(a_syn_is_offered_to_mptcp_and_a_refusal_is_answered_with_its_options)
+{
+	struct sn_eth eth;
+	struct sn_ipv4 ip;
+	struct sn_tcp_seg seg;
+
+	fake_start(0, 1, false);
+	rx_arp(SN_ARP_REQUEST, PEER_IP, OUR_IP, 0, 1);
+	fake.sent_count = 0;
+	fake.verdict = SN_SYN_TAKEN;
+	rx_tcp(5000, 80, SN_TH_SYN, 0, 0, 0, 1);
+	CHECK_EQ(fake.syns, 1);
+	CHECK_EQ(fake.sent_count, 0);
+	fake.verdict = SN_SYN_REFUSE;
+	rx_tcp(5000, 80, SN_TH_SYN, 0, 0, 0, 1);
+	CHECK_EQ(fake.sent_count, 1);
+	sent_tcp(0, &eth, &ip, &seg);
+	CHECK_EQ(seg.flags, SN_TH_RST | SN_TH_ACK);
+	CHECK_EQ(seg.seq, 0);
+	CHECK_EQ(seg.ack, 1001);
+	CHECK_EQ(seg.sport, 80);
+	CHECK_EQ(seg.dport, 5000);
+	CHECK_EQ(seg.mp.present, SN_MP_BIT(SN_MP_TCPRST));
+	CHECK_EQ(seg.mp.rst_reason, 1);
+	CHECK_EQ(ip.src, OUR_IP);
+	CHECK_EQ(ip.dst, PEER_IP);
+	fake_stop();
+}
+
+SN_TEST(a_stray_ack_is_answered_with_rst_at_its_acknowledgement)
+{
+	struct sn_eth eth;
+	struct sn_ipv4 ip;
+	struct sn_tcp_seg seg;
+	struct sn_engine *e = fake_start(0, 1, false);
+
+	rx_arp(SN_ARP_REQUEST, PEER_IP, OUR_IP, 0, 1);
+	fake.sent_count = 0;
+	rx_tcp(5000, 80, SN_TH_ACK, 10, 0, 0, 1);
+	CHECK_EQ(fake.sent_count, 1);
+	sent_tcp(0, &eth, &ip, &seg);
+	CHECK_EQ(seg.flags, SN_TH_RST);
+	CHECK_EQ(seg.seq, 2000);
+	rx_tcp(5000, 80, SN_TH_FIN, 10, 0, 0, 1); /* no ACK: sequence and FIN are acknowledged */
+	sent_tcp(1, &eth, &ip, &seg);
+	CHECK_EQ(seg.flags, SN_TH_RST | SN_TH_ACK);
+	CHECK_EQ(seg.seq, 0);
+	CHECK_EQ(seg.ack, 1011);
+	CHECK_EQ(e->counters.tcp_no_flow, 2);
+	CHECK_EQ(e->counters.tcp_rst_tx, 2);
+	CHECK_EQ(fake.syns, 0);
+	fake_stop();
+}
+
+SN_TEST(a_rst_is_never_answered)
+{
+	fake_start(0, 1, false);
+	rx_tcp(5000, 80, SN_TH_RST, 0, 0, 0, 1);
+	rx_tcp(5000, 80, SN_TH_RST | SN_TH_ACK, 0, 0, 0, 1);
+	rx_tcp(5000, 80, SN_TH_RST | SN_TH_SYN, 0, 0, 0, 1);
+	CHECK_EQ(fake.sent_count, 0);
+	CHECK_EQ(fake.syns, 0);
+	fake_stop();
+}
+
+SN_TEST(resets_are_limited_to_a_thousand_a_second)
+{
+	struct sn_engine *e = fake_start(0, 1, false);
+
+	rx_arp(SN_ARP_REQUEST, PEER_IP, OUR_IP, 0, 1);
+	for (uint32_t i = 0; i < 3000; i++) {
+		rx_tcp(5000, 80, SN_TH_ACK, 0, 0, 0, SN_SEC);
+		fake.sent_count = 0;
+	}
+	CHECK_EQ(e->counters.tcp_rst_tx, 1000);
+	CHECK_EQ(e->counters.tcp_rst_limited, 2000);
+	for (uint32_t i = 0; i < 3000; i++) {
+		rx_tcp(5000, 80, SN_TH_ACK, 0, 0, 0, SN_SEC + i * (SN_SEC / 2000));
+		fake.sent_count = 0;
+	}
+	CHECK(e->counters.tcp_rst_tx >= 2450 && e->counters.tcp_rst_tx <= 2550);
+	fake_stop();
+}
+
+SN_TEST(a_segment_for_another_workers_port_block_is_forwarded_whole)
+{
+	struct sn_engine *e = fake_start(0, 2, false);
+
+	rx_tcp(80, 32768 + 4096 + 5, SN_TH_ACK | SN_TH_SYN, 0, 0, 0, 1);
+	CHECK_EQ(fake.forwarded_count, 1);
+	CHECK_EQ(fake.forwarded[0].worker, 1);
+	CHECK_EQ(fake.forwarded[0].b->len, 54);
+	CHECK(fake.forwarded[0].b->flags & SN_BUF_FORWARDED);
+	CHECK(fake.forwarded[0].b->flags & SN_BUF_CSUM_GOOD);
+	CHECK_EQ(e->counters.misdirected, 1);
+	rx_tcp(80, 32768 + 5, SN_TH_ACK, 0, 0, 0, 1); /* our own block: RST */
+	CHECK_EQ(fake.forwarded_count, 1);
+	CHECK_EQ(e->counters.tcp_rst_tx, 1);
+	fake_stop();
+}
+
+SN_TEST(a_forwarded_segment_is_never_forwarded_again)
+{
+	struct sn_engine *e = fake_start(0, 2, false);
+
+	rx_tcp(80, 32768 + 4096 + 5, SN_TH_ACK, 0, 0, SN_BUF_FORWARDED | SN_BUF_CSUM_GOOD, 1);
+	fake.verdict = SN_SYN_FORWARD;
+	fake.syn_owner = 1;
+	rx_tcp(5000, 80, SN_TH_SYN, 0, 0, SN_BUF_FORWARDED | SN_BUF_CSUM_GOOD, 1);
+	CHECK_EQ(fake.syns, 1);
+	CHECK_EQ(fake.forwarded_count, 0);
+	CHECK_EQ(e->counters.misdirected, 0);
+	CHECK_EQ(e->counters.tcp_no_flow, 2);
+	CHECK_EQ(fake.sent_count, 0);
+	fake_stop();
+}
+
+SN_TEST(a_join_for_another_worker_is_forwarded_and_what_follows_too)
+{
+	struct sn_engine *e = fake_start(0, 2, false);
+
+	fake.verdict = SN_SYN_FORWARD;
+	fake.syn_owner = 1;
+	rx_tcp(5000, 80, SN_TH_SYN, 0, 0, 0, 1);
+	rx_tcp(5000, 80, SN_TH_ACK, 0, 0, 0, 2);
+	rx_tcp(5000, 80, SN_TH_ACK, 100, 0, 0, 3);
+	CHECK_EQ(fake.forwarded_count, 3);
+	CHECK_EQ(e->counters.misdirected, 3);
+	CHECK_EQ(fake.sent_count, 0);
+	/* The same 4-tuple may become ours later. */
+	fake.verdict = SN_SYN_TAKEN;
+	rx_tcp(5000, 80, SN_TH_SYN, 0, 0, 0, 4);
+	CHECK_EQ(fake.syns, 2);
+	struct sn_flow f = flow_of(80, 5000);
+	CHECK(sn_net_flow_find(e, &f) == NULL);
+	CHECK_EQ(sn_net_flow_insert(e, &f, TCP(8)), SN_OK);
+	rx_tcp(5000, 80, SN_TH_ACK, 0, 0, 0, 5);
+	CHECK_EQ(fake.inputs, 1);
+	sn_net_flow_remove(e, &f);
+	rx_tcp(5000, 80, SN_TH_ACK, 0, 0, 0, 6);
+	CHECK_EQ(fake.forwarded_count, 3);
+	fake_stop();
+}
+
+SN_TEST(a_full_forward_ring_drops_and_counts)
+{
+	struct sn_engine *e = fake_start(0, 2, false);
+
+	fake.ring_full = true;
+	rx_tcp(80, 32768 + 4096 + 5, SN_TH_ACK, 0, 0, 0, 1);
+	CHECK_EQ(e->counters.forward_full, 1);
+	CHECK_EQ(fake.live, 0);
+	fake_stop();
+}
+
+SN_TEST(a_nonsensical_owner_is_dropped)
+{
+	struct sn_engine *e = fake_start(0, 2, false);
+
+	fake.verdict = SN_SYN_FORWARD;
+	fake.syn_owner = 7;
+	rx_tcp(5000, 80, SN_TH_SYN, 0, 0, 0, 1);
+	fake.syn_owner = 0;
+	rx_tcp(5001, 80, SN_TH_SYN, 0, 0, 0, 1);
+	CHECK_EQ(fake.forwarded_count, 0);
+	CHECK_EQ(e->counters.tcp_no_flow, 2);
+	fake_stop();
+}
+
+SN_TEST(flows_are_unique_found_and_removed_until_the_table_is_full)
+{
+	struct sn_engine *e = fake_start(0, 1, false);
+
+	for (uint32_t i = 0; i < 256; i++) {
+		struct sn_flow f = flow_of((uint16_t)(100 + i % 16), (uint16_t)(1000 + i / 16));
+		CHECK_EQ(sn_net_flow_insert(e, &f, TCP(8 + 8 * i)), SN_OK);
+		CHECK_EQ(sn_net_flow_insert(e, &f, TCP(8)), SN_E_ADDRINUSE);
+	}
+	struct sn_flow more = flow_of(1, 1);
+	CHECK_EQ(sn_net_flow_insert(e, &more, TCP(8)), SN_E_NOMEM);
+	for (uint32_t i = 0; i < 256; i++) {
+		struct sn_flow f = flow_of((uint16_t)(100 + i % 16), (uint16_t)(1000 + i / 16));
+		CHECK(sn_net_flow_find(e, &f) == TCP(8 + 8 * i));
+		sn_net_flow_remove(e, &f);
+		CHECK(sn_net_flow_find(e, &f) == NULL);
+		sn_net_flow_remove(e, &f); /* twice does no harm */
+	}
+	CHECK_EQ(e->net.nodes.used, 0);
+	CHECK_EQ(sn_net_flow_insert(e, &more, TCP(8)), SN_OK);
+	fake_stop();
+}
+
+SN_TEST(the_forward_table_forgets_the_entry_used_longest_ago)
+{
+	struct sn_engine *e = fake_start(0, 2, false);
+	struct sn_flow busy = flow_of(80, 1);
+	uint32_t kept = 0;
+
+	sn_net_forward_learn(e, &busy, 1, 1);
+	for (uint32_t i = 0; i < 5000; i++) {
+		struct sn_flow f = flow_of(80, (uint16_t)(1000 + i));
+		sn_net_forward_learn(e, &f, 1, 10 + i);
+		sn_net_forward_learn(e, &busy, 1, 10 + i); /* in use all the time */
+	}
+	for (uint32_t i = 0; i < 5000; i++) {
+		struct sn_flow f = flow_of(80, (uint16_t)(1000 + i));
+		kept += sn_demux_lookup(&e->net, &f, sn_demux_hash(e, &f)) != NULL;
+	}
+	CHECK_EQ(kept, e->net.foreign_count - 1);
+	CHECK(sn_demux_lookup(&e->net, &busy, sn_demux_hash(e, &busy)) != NULL);
+	fake_stop();
+}
+
+SN_TEST(ports_are_chosen_from_our_block_without_repeats_until_none_is_left)
+{
+	struct sn_engine *e = fake_start(1, 2, false);
+	struct sn_flow f = flow_of(0, 80), g;
+	static bool taken[65536];
+	uint32_t in_order = 0;
+	uint16_t last = 0;
+
+	e->cfg.port_count = 128;
+	e->cfg.port_base = 40000;
+	for (uint32_t i = 0; i < 128; i++) {
+		CHECK_EQ(sn_net_port_choose(e, &f), SN_OK);
+		CHECK(f.lport >= 40000 && f.lport < 40128 && !taken[f.lport]);
+		taken[f.lport] = true;
+		in_order += f.lport == last + 1;
+		last = f.lport;
+		CHECK_EQ(sn_net_flow_insert(e, &f, TCP(8)), SN_OK);
+	}
+	CHECK(in_order >= 120);
+	CHECK_EQ(sn_net_port_choose(e, &f), SN_E_ADDRNOTAVAIL);
+	g = flow_of(0, 81); /* another destination has its own sequence and all ports */
+	CHECK_EQ(sn_net_port_choose(e, &g), SN_OK);
+	fake_stop();
+}
+
+SN_TEST_MAIN()
