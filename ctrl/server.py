@@ -11,11 +11,11 @@ import signal
 import time
 import weakref
 from collections.abc import Callable
-from importlib import metadata
 
 import msgspec
 import uvloop
 
+from sennit import __version__
 from sennit.ctrl import access, apps, clients, contract, links, policy, settings, status, steering
 from sennit.shm import messages
 
@@ -34,13 +34,6 @@ def serve(handle: contract.Handle, *, on_ready: Callable[[], None] | None = None
         return runner.run(Server(handle, segment.ChannelSegment).run(on_ready))
 
 
-def version() -> str:
-    try:
-        return metadata.version("sennit")
-    except metadata.PackageNotFoundError:
-        return "unknown"
-
-
 class Server:
     """One instance. Everything here runs on one event loop."""
 
@@ -48,7 +41,7 @@ class Server:
         self._handle = handle
         self._settings = settings.read(handle.config)
         self._started = time.monotonic()
-        self._version = version()
+        self._version = __version__
         self._clients: set[clients.Client] = set()
         self._stopping = asyncio.Event()
         self._hurry = asyncio.Event()
@@ -78,7 +71,7 @@ class Server:
         try:
             self._configure()
             for number in (signal.SIGINT, signal.SIGTERM):
-                loop.add_signal_handler(number, self._on_signal)
+                loop.add_signal_handler(number, self._on_signal, number)
             for link in self._links:
                 link.up()
                 self._tell_policy(link)
@@ -203,6 +196,7 @@ class Server:
                 self._tell(self._policy.set_limits(request.subflows, request.add_addr_accepted))
                 return messages.LimitsReply(self._policy.limits)
             case messages.Shutdown():
+                log.warning("stopping: asked to by pid %d (uid %d)", client.peer.pid, client.peer.uid)
                 self._grace_s = min(max(request.grace_s, 0.0), 3600.0)
                 self._stopping.set()
                 return messages.Done()
@@ -278,8 +272,7 @@ class Server:
         self._links[index].down()
         self._apps.worker_down(index)
         self._steering.worker_down(index)
-        if not self._stopping.is_set():
-            log.error("worker %d died; its connections are gone", index)
+        log.debug("worker %d died; its connections are gone", index)
 
     def _on_restart(self, index: int) -> None:
         link = self._links[index]
@@ -299,7 +292,8 @@ class Server:
         """Begins the ordered stop."""
         self._stopping.set()
 
-    def _on_signal(self) -> None:
+    def _on_signal(self, number: signal.Signals) -> None:
+        log.warning("stopping: %s", number.name)
         if self._stopping.is_set():
             self._hurry.set()
         self._stopping.set()

@@ -34,15 +34,18 @@ def device_name(index: int, port: Taken) -> str:
     return port.name if port.pci else f"net_af_packet{index}"
 
 
+def frame_count(mtu: int) -> int:
+    """Frames of one ring: whole blocks."""
+    per_block = block_size(frame_size(mtu)) // frame_size(mtu)
+    return max(FRAMES - FRAMES % per_block, per_block)
+
+
 def vdev(index: int, port: Taken, queues: int) -> str:
     """The shaping of the interface stays in effect: its queueing discipline is not bypassed."""
     frame = frame_size(port.mtu)
-    block = block_size(frame)
-    frames = max(FRAMES, block // frame)
-    frames -= frames % (block // frame)
     return (
-        f"net_af_packet{index},iface={port.name},qpairs={queues},blocksz={block},framesz={frame},framecnt={frames},"
-        "qdisc_bypass=0"
+        f"net_af_packet{index},iface={port.name},qpairs={queues},blocksz={block_size(frame)},framesz={frame},"
+        f"framecnt={frame_count(port.mtu)},qdisc_bypass=0"
     )
 
 

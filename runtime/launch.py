@@ -76,6 +76,7 @@ class Launch:
     def start(self, undo: contextlib.ExitStack) -> handle.RuntimeHandle:
         config = self._config
         host.require(config)
+        state.refuse_shared(config.name, [port.name for port in config.port_list])
         taken = [ports.read(port) for port in config.port_list]
         for port in taken:
             same = [p.name for p in taken if p.address.split("/")[0] == port.address.split("/")[0]]
@@ -143,6 +144,8 @@ class Launch:
             c.device = eal.device_name(index, port).encode()
             c.ifindex = port.ifindex
             c.mtu = port.mtu
+            if not port.pci:
+                c.frame_size, c.frames = eal.frame_size(port.mtu), eal.frame_count(port.mtu)
             c.prefix = interface.network.prefixlen
             ffi.memmove(c.addr, mapped(interface.ip), 16)
             if port.gateway is not None:

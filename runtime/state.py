@@ -8,6 +8,7 @@ import fcntl
 import logging
 import os
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
@@ -116,6 +117,27 @@ def recover(name: str) -> bool:
     control_client.socket_path(name).unlink(missing_ok=True)
     path.unlink(missing_ok=True)
     return True
+
+
+def refuse_shared(name: str, wanted: Iterable[str]) -> None:
+    """Raises StartError if another instance of this network namespace runs on one of these interfaces. One that was killed
+    there is cleaned up."""
+    for path in sorted(directory().glob("*.json")):
+        other = path.stem
+        if other == name:
+            continue
+        try:
+            state = msgspec.json.decode(path.read_bytes(), type=ports.State)
+        except (OSError, msgspec.DecodeError):
+            continue
+        shared = [saved.name for saved in state.interfaces if saved.name in wanted]
+        if not shared or state.netns != ports.netns() or clean_up(other):
+            continue
+        if path.exists():
+            raise StartError(
+                f"interface {shared[0]} is in use by instance '{other}' (pid {state.pid}): choose another port, or stop "
+                f"it with 'sennit down --name {other}'"
+            )
 
 
 def clean_up(name: str) -> bool:

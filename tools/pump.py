@@ -26,7 +26,7 @@ class Stream(Protocol):
 
 
 class Stats(msgspec.Struct, frozen=True):
-    """What one connection moved. A rate counts from the first byte of its direction to the last."""
+    """What one connection moved. A rate counts from the beginning to the last byte of its direction."""
 
     local: str
     remote: str
@@ -46,14 +46,11 @@ class Stats(msgspec.Struct, frozen=True):
 
 
 class _Meter:
-    """Bytes of one direction, and when they moved."""
+    """Bytes of one direction, and when the last of them moved."""
 
     def __init__(self) -> None:
+        self.begun = self.last = time.monotonic()
         self.count = 0
-        self.first = self.last = 0.0
-
-    def start(self) -> None:
-        self.first = self.first or time.monotonic()
 
     def add(self, count: int) -> None:
         self.count += count
@@ -61,7 +58,7 @@ class _Meter:
 
     @property
     def mbit_s(self) -> float:
-        span = self.last - self.first
+        span = self.last - self.begun
         return round(8 * self.count / span / 1e6, 3) if span > 0 else 0.0
 
 
@@ -78,7 +75,6 @@ class Pump:
         self._interactive = interactive
         self._timeout = timeout
         self._error: BaseException | None = None
-        self._begun = time.monotonic()
 
     def run(self) -> None:
         """Returns when both directions have ended. Interactive: when the peer has, whoever may still be typing."""
@@ -95,7 +91,7 @@ class Pump:
             local=address(local),
             remote=address(remote),
             mptcp=mptcp,
-            seconds=round(time.monotonic() - self._begun, 4),
+            seconds=round(time.monotonic() - self.sent.begun, 4),
             bytes_sent=self.sent.count,
             bytes_received=self.received.count,
             send_mbit_s=self.sent.mbit_s,
@@ -107,7 +103,6 @@ class Pump:
         view = memoryview(buffer)
         try:
             while count := os.readv(self._source, [buffer]):
-                self.sent.start()
                 done = 0
                 while done < count:
                     try:
@@ -139,7 +134,6 @@ class Pump:
                 continue
             if count == 0:
                 return
-            self.received.start()
             self.received.add(count)
             done = 0
             while done < count:

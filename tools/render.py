@@ -102,12 +102,12 @@ def _sessions(sessions: Sequence[messages.SessionInfo]) -> Table:
 def _conns(shown: messages.Status, max_conns: int) -> RenderableType:
     total = max(sum(w.conns for w in shown.workers), len(shown.conns))
     if not shown.conns:
-        return Text(f"Connections: {total or 'none'}\n", style="bold")
+        return Text(f"Connections: {total or 'none'}", style="bold")
     listed = shown.conns[:max_conns]
     names = {p.index: p.name for p in shown.ports}
     made = table(
-        f"Connections ({total})", "connection", "path", "rtt", "cwnd", "flight", "sent", "received", "retrans", "queued",
-        left=("connection", "path"), wraps="path",
+        f"Connections ({total})", "connection", "path", "rtt", "cwnd", "flight", "sent", "received", "retrans",
+        "queued", left=("connection", "path"), wraps="path",
     )  # fmt: skip
     for c in listed:
         kind = f"{'mptcp' if c.mptcp else 'tcp'} {'server' if c.server else 'client'}"
@@ -178,8 +178,8 @@ def top(view: top_view.TopView) -> RenderableType:
 
 def _top_lcores(view: top_view.TopView) -> Table:
     made = table(
-        "Lcores", "lcore", "state", "rx/s", "tx/s", "rx bit/s", "tx bit/s", "bursts/s", "per burst", "idle", "", "conns",
-        "misdir/s", "retrans/s", "drops/s", left=("state", ""),
+        "Lcores", "lcore", "state", "rx/s", "tx/s", "rx bit/s", "tx bit/s", "bursts/s", "per burst", "idle", "",
+        "conns", "misdir/s", "retrans/s", "drops/s", left=("state", ""),
     )  # fmt: skip
     for w in view.lcores:
         made.add_row(

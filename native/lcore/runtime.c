@@ -131,6 +131,8 @@ static enum sn_err open_ports(struct sn_runtime *rt, const struct sn_port_cfg *p
 			.ifindex = c->ifindex,
 			.mtu = c->mtu,
 			.queues = (uint16_t)rt->cfg.workers,
+			.frame_size = c->frame_size,
+			.frames = c->frames,
 			.pools = rt->bufs,
 		};
 		enum sn_err err = sn_port_open(&rt->port[i], (uint16_t)i, &o);

@@ -63,6 +63,7 @@ void sn_conn_close(struct sn_conn *c, sn_time now)
 		sn_conn_fail(c, SN_OK, true, NULL, now);
 	} else {
 		sn_conn_shut(c, now);
+		c->close_mark = c->bytes_acked;
 		if (!c->finishing)
 			sn_wheel_arm(&c->e->wheel, &c->t_close, now + SN_CLOSE_TIMEOUT);
 	}
@@ -165,7 +166,13 @@ static void check_mptcp(struct sn_conn *c, sn_time now)
 	for (uint32_t i = 0; i < SN_MAX_SUBFLOWS; i++)
 		if (c->sf[i] && c->sf[i]->state != SN_SF_LEAVING)
 			return;
-	/* No subflow is left. The peer may come back (or we to it) until patience ends. */
+	/* No subflow is left. If only the acknowledgement of our DATA_FIN is missing, everything arrived both ways. */
+	if (c->fin_sent && c->peer_fin && c->snd_una == c->snd_end) {
+		finish(c, now);
+		c->finished = true;
+		return;
+	}
+	/* The peer may come back (or we to it) until patience ends. */
 	if (c->app_closed || !c->fully || hopeless(c->last_err)) {
 		sn_conn_fail(c, c->last_err ? c->last_err : SN_E_RESET, true, NULL, now);
 	} else if (!sn_timer_armed(&c->t_close)) {
@@ -199,6 +206,9 @@ void sn_close_fire(struct sn_timer *t, sn_time now)
 			if (c->sf[i])
 				sn_sf_reset(c->sf[i], SN_RST_NONE, now);
 		sn_conn_wake(c);
+	} else if (c->app_closed && c->bytes_acked != c->close_mark) {
+		c->close_mark = c->bytes_acked;
+		sn_wheel_arm(&c->e->wheel, t, now + SN_CLOSE_TIMEOUT);
 	} else if (c->app_closed) {
 		sn_conn_fail(c, SN_E_TIMEDOUT, true, NULL, now);
 	} else {

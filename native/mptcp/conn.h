@@ -27,7 +27,7 @@ enum {
 	SN_SYN_TRIES_MPTCP = 2    /* lost SYNs with MP_CAPABLE before one without is tried */
 };
 #define SN_CLOSE_TIMEOUT (60 * SN_SEC)  /* orphans, and connections that wait for a new subflow */
-#define SN_FINISH_TIMEOUT (5 * SN_SEC)  /* subflows still open after both DATA_FINs were acknowledged */
+#define SN_FINISH_TIMEOUT (20 * SN_SEC)  /* subflows still open after both DATA_FINs were acknowledged */
 
 /* MP_TCPRST reasons, RFC 8684 3.6. */
 enum sn_rst_reason {
@@ -203,6 +203,7 @@ struct sn_conn {
 	struct sn_buf *ooo, *ooo_tail;
 	uint32_t rq_bytes, ooo_bytes, ooo_count, held_bytes, slots_out;
 	uint64_t bytes_received, bytes_retrans, bytes_acked;
+	uint64_t close_mark;                 /* bytes_acked when t_close was set: patience is with those that get on */
 
 	/* Path manager. */
 	struct sn_remote remote[SN_MAX_REMOTES];

@@ -185,8 +185,8 @@ static void forward(struct sn_engine *e, struct sn_buf *b, uint32_t owner)
 }
 
 /* Asks who wants a SYN that no flow and no port block claims; answers RST if nobody does. */
-static enum sn_syn_verdict offer_syn(struct sn_engine *e, uint16_t port, const struct sn_flow *flow, const struct sn_tcp_seg *seg,
-				     uint32_t *owner, sn_time now)
+static enum sn_syn_verdict offer_syn(struct sn_engine *e, uint16_t port, const struct sn_flow *flow,
+				     const struct sn_tcp_seg *seg, uint32_t *owner, sn_time now)
 {
 	uint8_t opts[SN_TCP_OPT_MAX];
 	uint32_t opt_len = 0;
@@ -199,7 +199,8 @@ static enum sn_syn_verdict offer_syn(struct sn_engine *e, uint16_t port, const s
 	return v;
 }
 
-static void new_flow(struct sn_engine *e, struct sn_buf *b, const struct sn_flow *flow, const struct sn_tcp_seg *seg, sn_time now)
+static void new_flow(struct sn_engine *e, struct sn_buf *b, const struct sn_flow *flow, const struct sn_tcp_seg *seg,
+		     sn_time now)
 {
 	uint32_t owner = 0;
 

@@ -17,6 +17,7 @@
 #include <rte_pause.h>
 
 #include "port/mbuf.h"
+#include "port/resync.h"
 
 enum { SN_BURST = 64, SN_TX_RETRIES = 4 };
 #define KICK_AFTER (200 * SN_USEC)
@@ -28,6 +29,15 @@ uint32_t sn_port_rx(struct sn_port *p, uint32_t queue, struct sn_buf **v, uint32
 	uint16_t got = rte_eth_rx_burst(p->dev, (uint16_t)queue, m, (uint16_t)SN_MIN(n, (uint32_t)SN_BURST));
 	uint32_t out = 0;
 
+	if (SN_UNLIKELY(p->queue[queue].resync)) {
+		if (!got && sn_resync_frames(&p->queue[queue])) {
+			got = rte_eth_rx_burst(p->dev, (uint16_t)queue, m, (uint16_t)SN_MIN(n, (uint32_t)SN_BURST));
+			if (!got)
+				sn_resync_rx(p, queue);
+		}
+		if (got)
+			p->queue[queue].resync = false;
+	}
 	for (uint16_t i = 0; i < got; i++) {
 		struct sn_buf *b = sn_buf_of(m[i]);
 		/* Frames of a VLAN are not ours; a chain cannot happen without scatter, which is off. */

@@ -11,6 +11,7 @@
 #include <rte_ethdev.h>
 
 #include "port/error.h"
+#include "port/resync.h"
 
 enum { SN_RX_DESC = 1024, SN_TX_DESC = 1024 };
 
@@ -48,7 +49,7 @@ static int by_value(const void *a, const void *b) { return *(const int *)a - *(c
 
 /* The driver keeps its packet sockets to itself: find them among our descriptors. It opens one per queue, in order, and the
  * kernel gives out rising numbers; any other count than one per queue means that this is not so, and we sleep by the clock. */
-static void find_packet_sockets(struct sn_port *p)
+static void find_packet_sockets(struct sn_port *p, const struct sn_port_open *o)
 {
 	int fd[SN_MAX_WORKERS + 1], n = 0;
 	DIR *d = opendir("/proc/self/fd");
@@ -71,17 +72,18 @@ static void find_packet_sockets(struct sn_port *p)
 			setsockopt(fd[q], SOL_SOCKET, SO_SNDBUF, &room, sizeof room);
 		p->queue[q].wait_fd = fd[q];
 		p->queue[q].kernel = true;
+		sn_resync_find(&p->queue[q], o->frame_size, o->frames);
 	}
 }
 
-static void find_wait_fds(struct sn_port *p, bool intr)
+static void find_wait_fds(struct sn_port *p, const struct sn_port_open *o, bool intr)
 {
 	for (uint16_t q = 0; q < p->queues; q++) {
 		p->queue[q].wait_fd = -1;
 		p->queue[q].kick = SN_TIME_NEVER;
 	}
 	if (strcmp(p->driver, "net_af_packet") == 0 && p->ifindex) {
-		find_packet_sockets(p);
+		find_packet_sockets(p, o);
 		return;
 	}
 	for (uint16_t q = 0; intr && q < p->queues; q++) {
@@ -184,7 +186,7 @@ static enum sn_err start(struct sn_port *p, const struct sn_port_open *o)
 	if (rc)
 		return sn_fail(SN_E_INVAL, "port %s did not start: %s", o->name, rte_strerror(-rc));
 	p->started = true;
-	find_wait_fds(p, intr);
+	find_wait_fds(p, o, intr);
 	p->flow_rules = sn_port_flow_probe(p);
 	return SN_OK;
 }
@@ -257,6 +259,7 @@ enum sn_err sn_port_queue_stop(struct sn_port *p, uint32_t queue)
 
 enum sn_err sn_port_queue_start(struct sn_port *p, uint32_t queue)
 {
+	sn_resync_begin(p, queue);
 	if (!p->holds_rx)
 		return SN_OK;
 	int rc = rte_eth_dev_rx_queue_start(p->dev, (uint16_t)queue);

@@ -22,6 +22,9 @@ struct sn_port_queue {
 	bool kernel;          /* wait_fd is a packet socket: frames left in its send ring have to be kicked on */
 	bool intr;            /* wait_fd is an interrupt: armed by sn_port_sleep() */
 	sn_time kick;         /* when to kick it next, SN_TIME_NEVER: nothing was sent since the last kick */
+	uint8_t *ring;        /* the packet socket's rings in our address space (port/resync.h), NULL: not known */
+	uint32_t frame_size, frames;
+	bool resync; /* our predecessor died: the driver may have lost its place in the receive ring */
 	uint64_t tx_full, tx_nobuf, rx_bad;
 } SN_ALIGNED;
 
@@ -52,7 +55,8 @@ struct sn_port_open {
 	int ifindex;        /* of the Linux interface, 0: none */
 	uint16_t mtu;       /* L3 bytes */
 	uint16_t queues;
-	struct sn_bufs *pools; /* [queue] */
+	uint32_t frame_size, frames; /* of a packet socket's rings, 0: none */
+	struct sn_bufs *pools;       /* [queue] */
 };
 
 /* Starts the environment abstraction layer. Once per process. */

@@ -88,7 +88,8 @@ static void take_cumulative(struct sn_tcp *t, uint32_t ack, struct sn_tcp_ackinf
 }
 
 /* A segment was retransmitted: only the echoed timestamp tells which transmission was answered (RFC 7323 4.3). */
-static void rtt_from_echo(const struct sn_tcp *t, const struct sn_tcp_seg *seg, struct sn_tcp_ackinfo *info, sn_time now)
+static void rtt_from_echo(const struct sn_tcp *t, const struct sn_tcp_seg *seg, struct sn_tcp_ackinfo *info,
+			  sn_time now)
 {
 	if (info->rtt || !info->acked || !t->ts_on || !(seg->opts & SN_OPT_TS) || !seg->ts_ecr)
 		return;
@@ -112,8 +113,8 @@ void sn_tcp_ack(struct sn_tcp *t, const struct sn_tcp_seg *seg, sn_time now)
 		sn_tcp_sack_apply(t, seg, &info, now);
 
 	/* RFC 5681 2: the definition of a duplicate ACK. */
-	bool dup = !newer && outstanding && !seg->len && !(seg->flags & (SN_TH_FIN | SN_TH_SYN)) &&
-		   t->snd_wnd == old_wnd;
+	bool dup =
+		!newer && outstanding && !seg->len && !(seg->flags & (SN_TH_FIN | SN_TH_SYN)) && t->snd_wnd == old_wnd;
 	if (dup)
 		t->e->counters.tcp_dup_acks++;
 	if (!outstanding)
@@ -129,8 +130,8 @@ void sn_tcp_ack(struct sn_tcp *t, const struct sn_tcp_seg *seg, sn_time now)
 	if (info.acked && t->ca != SN_CA_RECOVERY) {
 		struct sn_cc_ack a = {.acked = info.acked, .rtt = info.rtt, .now = now, .prior_pipe = info.prior_pipe};
 		/* In slow start the window may also grow while it is at most twice what is used. */
-		a.limited = t->limited || t->ca == SN_CA_LOSS ||
-			    (t->cwnd < t->ssthresh && t->cwnd < 2 * info.prior_pipe);
+		a.limited =
+			t->limited || t->ca == SN_CA_LOSS || (t->cwnd < t->ssthresh && t->cwnd < 2 * info.prior_pipe);
 		t->cc->on_ack(t, &a);
 		t->cwnd = SN_MIN(t->cwnd, 1u << 30);
 	}

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Congestion control behind one ops struct. An algorithm owns cwnd and ssthresh of a record outside fast recovery; when to
- * call it is ack.c's and recovery.c's business. All in bytes.
+ * Congestion control behind one ops struct. An algorithm owns cwnd and ssthresh of a record outside fast recovery;
+ * when to call it is ack.c's and recovery.c's business. All in bytes.
  */
 #ifndef SN_TCP_CC_H
 #define SN_TCP_CC_H
@@ -14,7 +14,7 @@ struct sn_tcp;
 struct sn_hystart {
 	sn_time last_min, cur_min; /* min RTT of the last and of this round, SN_TIME_NEVER: none */
 	sn_time css_base;
-	uint32_t round_end;        /* sequence number that ends the round */
+	uint32_t round_end; /* sequence number that ends the round */
 	uint8_t samples, css_rounds;
 	bool css, on;
 };
@@ -36,8 +36,8 @@ union sn_cc_state {
 };
 
 struct sn_cc_ack {
-	uint32_t acked;      /* bytes newly acknowledged */
-	sn_time rtt;         /* sample, 0: none */
+	uint32_t acked; /* bytes newly acknowledged */
+	sn_time rtt;    /* sample, 0: none */
 	sn_time now;
 	uint32_t prior_pipe; /* in flight before this ACK */
 	bool limited;        /* the window limited sending: only then it may grow (RFC 9293 via RFC 7661's argument) */

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * CUBIC, RFC 9438. W_cubic(t) = C (t - K)^3 + W_max in segments, t in seconds since the epoch; never below the window that
- * Reno would have (4.3). The real window is kept in bytes; what a byte count cannot hold waits in `carry`.
+ * CUBIC, RFC 9438. W_cubic(t) = C (t - K)^3 + W_max in segments, t in seconds since the epoch; never below the
+ * window that Reno would have (4.3). The real window is kept in bytes; what a byte count cannot hold waits in `carry`.
  */
 #include "tcp/tcp.h"
 
-#define CUBIC_C 0.4
-#define CUBIC_BETA 0.7
+#define CUBIC_C     0.4
+#define CUBIC_BETA  0.7
 #define CUBIC_ALPHA (3.0 * (1.0 - CUBIC_BETA) / (1.0 + CUBIC_BETA))
 
 /* x >= 0; Newton's iteration from a power-of-two guess converges in a few steps. */

@@ -8,7 +8,7 @@
 #include "tcp/tcp.h"
 
 #define ANSWER_GAP (20 * SN_MSEC)
-#define PAWS_AGE (24 * 24 * 3600 * SN_SEC)
+#define PAWS_AGE   (24 * 24 * 3600 * SN_SEC)
 
 /* An ACK as an answer to something unacceptable: rate limited, so that two hosts cannot answer each other for ever. */
 static void answer(struct sn_tcp *t, sn_time now)

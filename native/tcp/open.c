@@ -8,7 +8,7 @@ enum {
 	DEFAULT_MSS = 536, /* RFC 9293 3.7.1: a SYN without the option */
 	MIN_MSS = 216,     /* below it a peer only makes us work: options may take 40 of it */
 	MAX_WSCALE = 14,
-	QUICK_ACKS = 16    /* segments acknowledged at once in the beginning, so that the peer's slow start gets going */
+	QUICK_ACKS = 16 /* segments acknowledged at once in the beginning, so that the peer's slow start gets going */
 };
 
 void sn_tcp_cfg_default(struct sn_tcp_cfg *cfg)

@@ -40,10 +40,7 @@ static void op_fin(struct sn_tcp *t, sn_time now)
 	sn_tcp_emit_fin(t, now);
 }
 
-static void op_reset(struct sn_tcp *t, sn_time now)
-{
-	sn_tcp_abort(t, SN_E_ABORTED, now);
-}
+static void op_reset(struct sn_tcp *t, sn_time now) { sn_tcp_abort(t, SN_E_ABORTED, now); }
 
 static void op_detach(struct sn_tcp *t, sn_time now)
 {
@@ -52,18 +49,11 @@ static void op_detach(struct sn_tcp *t, sn_time now)
 	t->owner = NULL;
 	switch (t->state) {
 	case SN_TCP_SYN_SENT:
-	case SN_TCP_SYN_RCVD:
-		sn_tcp_abort(t, SN_E_ABORTED, now);
-		break;
+	case SN_TCP_SYN_RCVD: sn_tcp_abort(t, SN_E_ABORTED, now); break;
 	case SN_TCP_ESTABLISHED:
-	case SN_TCP_CLOSE_WAIT:
-		op_fin(t, now);
-		break;
-	case SN_TCP_FIN_WAIT_2:
-		sn_tcp_clock_set(t, SN_CLOCK_WAIT, now + t->e->cfg.tcp.fin_wait);
-		break;
-	default:
-		break;
+	case SN_TCP_CLOSE_WAIT: op_fin(t, now); break;
+	case SN_TCP_FIN_WAIT_2: sn_tcp_clock_set(t, SN_CLOCK_WAIT, now + t->e->cfg.tcp.fin_wait); break;
+	default: break;
 	}
 }
 

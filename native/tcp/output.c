@@ -243,7 +243,8 @@ bool sn_tcp_emit_rst(struct sn_tcp *t, sn_time now)
 
 bool sn_tcp_emit_seg(struct sn_tcp *t, struct sn_tcp_txseg *s, bool again, sn_time now)
 {
-	struct build b = {.kind = s->len ? SN_SEG_DATA : SN_SEG_ACK, .flags = SN_TH_ACK, .seq = s->seq, .s = s, .again = again};
+	struct build b = {
+		.kind = s->len ? SN_SEG_DATA : SN_SEG_ACK, .flags = SN_TH_ACK, .seq = s->seq, .s = s, .again = again};
 
 	if (s->flags & SN_TXS_FIN)
 		b.flags |= SN_TH_FIN;

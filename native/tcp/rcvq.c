@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Receiving data: trimming to the window, the out-of-order queue, in-order delivery, what SACK reports (RFC 2018 4,
- * RFC 2883), and when an ACK is owed (RFC 5681 4.2). The queue is sorted, holds no byte twice and is bounded by max_ooo.
+ * RFC 2883), and when an ACK is owed (RFC 5681 4.2). The queue is sorted, holds no byte twice and is bounded by
+ * max_ooo.
  */
 #include "tcp/tcp.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Loss recovery: RFC 6675 with SACK, RFC 6582 (NewReno) without. Which records are lost is the scoreboard's word; here is
- * decided when a recovery begins and ends and how much is sent again.
+ * Loss recovery: RFC 6675 with SACK, RFC 6582 (NewReno) without. Which records are lost is the scoreboard's word;
+ * here is decided when a recovery begins and ends and how much is sent again.
  *
  *   OPEN -> RECOVERY   a record was judged lost, or three duplicate ACKs from a peer without SACK
  *   any  -> LOSS       retransmission timeout
@@ -19,15 +19,16 @@ static void enter_recovery(struct sn_tcp *t, sn_time now)
 	t->force_rtx = true;
 }
 
-/* RFC 6937: what is delivered clocks out what is sent, so that at the end as much is in flight as the congestion control
- * wants, and a full queue is not filled again by a burst of retransmissions. */
+/* RFC 6937: what is delivered clocks out what is sent, so that at the end as much is in flight as the congestion
+ * control wants, and a full queue is not filled again by a burst of retransmissions. */
 static void reduce_in_proportion(struct sn_tcp *t, const struct sn_tcp_ackinfo *info)
 {
 	uint32_t flight = sn_tcp_in_flight(t), may = 0;
 
 	t->prr_delivered += info->delivered;
 	if (flight > t->ssthresh) {
-		uint64_t due = ((uint64_t)t->prr_delivered * t->ssthresh + t->prr_flight - 1) / SN_MAX(t->prr_flight, 1u);
+		uint64_t due =
+			((uint64_t)t->prr_delivered * t->ssthresh + t->prr_flight - 1) / SN_MAX(t->prr_flight, 1u);
 		may = due > t->prr_out ? (uint32_t)due - t->prr_out : 0;
 	} else {
 		uint32_t owed = t->prr_delivered > t->prr_out ? t->prr_delivered - t->prr_out : 0;

@@ -2,9 +2,9 @@
  *
  * What was sent and what is known of it: the list of sent segments, SACK (RFC 2018) and loss marking (RFC 6675).
  *
- * SACKed records form runs. The first record of a run points at the last and the last at the first, so that a walk steps
- * over a run at once and two runs join in O(1). A block of a SACK option is looked up from the nearest hint: the runs that
- * were touched lately.
+ * SACKed records form runs. The first record of a run points at the last and the last at the first, so that a walk
+ * steps over a run at once and two runs join in O(1). A block of a SACK option is looked up from the nearest hint: the
+ * runs that were touched lately.
  */
 #include "tcp/tcp.h"
 

@@ -44,7 +44,8 @@ uint32_t sn_tcp_room(struct sn_tcp *t, sn_time now)
 	return flight ? 0 : room;
 }
 
-/* How many of `want` bytes at `off` into `c` one segment can take: what lies in SN_TX_REFS pieces, or what may be copied. */
+/* How many of `want` bytes at `off` into `c` one segment can take: what lies in SN_TX_REFS pieces, or what may be
+ * copied. */
 static uint32_t reachable(const struct sn_chunk *c, uint32_t off, uint32_t want)
 {
 	uint32_t n = 0, pieces = 0;

@@ -11,15 +11,12 @@
  *   LAST_ACK            the peer's FIN came first, ours is not acknowledged
  *   TIME_WAIT           both are; the record answers late segments, without an owner
  *
- * A callback may end the very record that calls it. So whoever may call back stands between enter() and leave(): a released
- * record is `dead` and stays readable until the last of them left.
+ * A callback may end the very record that calls it. So whoever may call back stands between enter() and leave(): a
+ * released record is `dead` and stays readable until the last of them left.
  */
 #include "tcp/tcp.h"
 
-void sn_tcp_set_state(struct sn_tcp *t, enum sn_tcp_state state)
-{
-	t->state = (uint8_t)state;
-}
+void sn_tcp_set_state(struct sn_tcp *t, enum sn_tcp_state state) { t->state = (uint8_t)state; }
 
 void sn_tcp_leave(struct sn_tcp *t)
 {
@@ -113,14 +110,9 @@ void sn_tcp_fin_acked(struct sn_tcp *t, sn_time now)
 		if (!t->owner)
 			sn_tcp_clock_set(t, SN_CLOCK_WAIT, now + t->e->cfg.tcp.fin_wait);
 		break;
-	case SN_TCP_CLOSING:
-		sn_tcp_time_wait(t, now);
-		break;
-	case SN_TCP_LAST_ACK:
-		sn_tcp_finish(t, SN_OK, now);
-		break;
-	default:
-		break;
+	case SN_TCP_CLOSING: sn_tcp_time_wait(t, now); break;
+	case SN_TCP_LAST_ACK: sn_tcp_finish(t, SN_OK, now); break;
+	default: break;
 	}
 }
 
@@ -130,14 +122,9 @@ void sn_tcp_fin_received(struct sn_tcp *t, sn_time now)
 	t->rcv_nxt++;
 	t->ack_now = true;
 	switch (t->state) {
-	case SN_TCP_ESTABLISHED:
-		sn_tcp_set_state(t, SN_TCP_CLOSE_WAIT);
-		break;
-	case SN_TCP_FIN_WAIT_1:
-		sn_tcp_set_state(t, SN_TCP_CLOSING);
-		break;
-	default:
-		break;
+	case SN_TCP_ESTABLISHED: sn_tcp_set_state(t, SN_TCP_CLOSE_WAIT); break;
+	case SN_TCP_FIN_WAIT_1: sn_tcp_set_state(t, SN_TCP_CLOSING); break;
+	default: break;
 	}
 	if (t->owner)
 		t->up->fin(t->owner, now);

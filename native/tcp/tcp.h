@@ -2,8 +2,8 @@
  *
  * The native TCP engine's own records (RFC 9293). Nobody outside native/tcp includes this: sn_tcp_ops.h is the door.
  *
- * A segment's way in:  input.c (acceptability, RST, SYN, ACK range) -> up->segment -> ack.c (scoreboard.c, rto.c, cc_*.c,
- * recovery.c) -> rcvq.c (reassembly, up->data) -> state.c (FIN) -> up->acked -> output.c (ACK owed).
+ * A segment's way in:  input.c (acceptability, RST, SYN, ACK range) -> up->segment -> ack.c (scoreboard.c, rto.c,
+ * cc_*.c, recovery.c) -> rcvq.c (reassembly, up->data) -> state.c (FIN) -> up->acked -> output.c (ACK owed).
  * A segment's way out: ops.c send -> output.c (options, payload references) -> net/.
  *
  * Sent data lives in a list of struct sn_tcp_txseg in sequence order (txq). The scoreboard keeps these sums, so that no
@@ -27,7 +27,8 @@ enum sn_txseg_flag {
 	SN_TXS_EVER = 1 << 3,    /* was retransmitted at least once: gives no RTT sample (Karn) */
 	SN_TXS_FIN = 1 << 4,     /* counts one more sequence number */
 	SN_TXS_PSH = 1 << 5,
-	SN_TXS_RUN = 1 << 6,     /* first record of a run of SACKed records; `run` is its last, the last's `run` the first */
+	SN_TXS_RUN =
+		1 << 6, /* first record of a run of SACKed records; `run` is its last, the last's `run` the first */
 	SN_TXS_APP_LIMITED = 1 << 7
 };
 
@@ -81,24 +82,24 @@ struct sn_tcp {
 	const struct sn_cc_ops *cc;
 	struct sn_tcp *tw_next, *tw_prev; /* sn_tcp_stack.tw_head */
 
-	uint8_t state;  /* enum sn_tcp_state, written by sn_tcp_set_state() only */
-	uint8_t ca;     /* enum sn_tcp_ca */
-	uint8_t clock;  /* enum sn_tcp_clock */
-	uint8_t busy;   /* depth of calls that still need the record */
+	uint8_t state; /* enum sn_tcp_state, written by sn_tcp_set_state() only */
+	uint8_t ca;    /* enum sn_tcp_ca */
+	uint8_t clock; /* enum sn_tcp_clock */
+	uint8_t busy;  /* depth of calls that still need the record */
 	uint8_t backoff;
 	uint8_t snd_ws, rcv_ws;
-	uint8_t quick;  /* segments still to be acknowledged at once */
+	uint8_t quick;      /* segments still to be acknowledged at once */
 	uint8_t unanswered; /* window probes in a row without an answer */
 	bool dead : 1;      /* given up, freed when busy is 0 */
 	bool passive : 1;
-	bool shared : 1;    /* window accounted above */
+	bool shared : 1; /* window accounted above */
 	bool ts_on : 1, sack_on : 1, ws_on : 1;
 	bool fin_wanted : 1, fin_sent : 1;
-	bool fin_seen : 1;  /* peer's FIN is at fin_seq */
-	bool fin_done : 1;  /* and in order */
+	bool fin_seen : 1; /* peer's FIN is at fin_seq */
+	bool fin_done : 1; /* and in order */
 	bool ack_now : 1, ack_later : 1;
-	bool limited : 1;   /* the window, not the application, ended the last send */
-	bool progress : 1;  /* up->acked is owed */
+	bool limited : 1;  /* the window, not the application, ended the last send */
+	bool progress : 1; /* up->acked is owed */
 	bool syn_resent : 1;
 	bool dsack_owed : 1;
 	bool want_sum : 1;  /* the owner's options or the port need the payload's sum */
@@ -107,26 +108,27 @@ struct sn_tcp {
 	/* Sending (RFC 9293 3.3.1). */
 	uint32_t iss, snd_una, snd_nxt;
 	uint32_t snd_wnd, snd_wl1, snd_wl2, max_wnd;
-	uint32_t peer_wnd;         /* last window field, scaled */
-	uint32_t mss;              /* payload bytes per segment */
-	uint32_t peer_mss;         /* min(peer's MSS, what the port carries), options not subtracted */
+	uint32_t peer_wnd; /* last window field, scaled */
+	uint32_t mss;      /* payload bytes per segment */
+	uint32_t peer_mss; /* min(peer's MSS, what the port carries), options not subtracted */
 	uint32_t opt_reserve;
-	uint32_t cwnd, ssthresh;   /* bytes */
+	uint32_t cwnd, ssthresh; /* bytes */
 	uint32_t pipe, sacked_out, lost_out, loss_sacked;
-	uint32_t reno_dups;        /* duplicate ACKs that stand for SACKs of a peer without SACK */
+	uint32_t reno_dups; /* duplicate ACKs that stand for SACKs of a peer without SACK */
 	uint32_t recovery_point;
-	uint32_t prr_flight, prr_delivered, prr_out; /* RFC 6937, in RECOVERY: bytes in flight at its start, and since then */
-	sn_time rack;              /* send time of the newest segment known to be delivered */
+	uint32_t prr_flight, prr_delivered,
+		prr_out; /* RFC 6937, in RECOVERY: bytes in flight at its start, and since then */
+	sn_time rack;    /* send time of the newest segment known to be delivered */
 	struct sn_tcp_txseg *txq, *txq_tail;
 	struct sn_tcp_txseg *loss_edge, *rtx_hint;
 	struct sn_tcp_txseg *sack_hint[SN_TCP_SACK_RANGES]; /* starts of runs touched lately */
 
 	/* Receiving. */
 	uint32_t irs, rcv_nxt;
-	uint32_t rcv_adv;          /* right edge advertised */
-	uint32_t adv_wnd;          /* last window sent, bytes */
-	uint32_t rcv_acked;        /* rcv_nxt of the last segment we sent */
-	uint32_t rcv_mss;          /* largest segment seen: what counts as full-sized */
+	uint32_t rcv_adv;   /* right edge advertised */
+	uint32_t adv_wnd;   /* last window sent, bytes */
+	uint32_t rcv_acked; /* rcv_nxt of the last segment we sent */
+	uint32_t rcv_mss;   /* largest segment seen: what counts as full-sized */
 	uint32_t rcv_space;
 	uint32_t fin_seq;
 	uint32_t ts_recent, ts_off;
@@ -139,15 +141,15 @@ struct sn_tcp {
 
 	/* Time. */
 	struct sn_timer timer, delack;
-	sn_time timer_at;          /* the real deadline; `timer` may fire earlier and is armed again */
+	sn_time timer_at; /* the real deadline; `timer` may fire earlier and is armed again */
 	sn_time srtt, rttvar, rto, min_rtt;
 	sn_time last_send, syn_sent;
-	sn_time answer_at;         /* rate limit of answers to unacceptable segments */
+	sn_time answer_at; /* rate limit of answers to unacceptable segments */
 
 	/* Delivery rate (one sample per ACK). */
 	uint64_t delivered;
 	uint32_t delivered_us, first_us;
-	uint64_t rate;             /* bytes/s */
+	uint64_t rate; /* bytes/s */
 
 	struct sn_flow flow;
 	uint16_t port;
@@ -200,13 +202,13 @@ void sn_tcp_input(struct sn_tcp *t, const struct sn_tcp_seg *seg, struct sn_buf 
 
 /* --- ack.c --- */
 struct sn_tcp_ackinfo {
-	uint32_t acked;      /* bytes newly acknowledged */
-	uint32_t sacked;     /* bytes newly SACKed */
+	uint32_t acked;  /* bytes newly acknowledged */
+	uint32_t sacked; /* bytes newly SACKed */
 	uint32_t prior_pipe;
-	uint32_t delivered;  /* bytes newly known to be delivered, by ACK or SACK */
-	sn_time rtt;         /* sample of a segment sent once, 0: none */
-	bool lost;           /* records were newly judged lost */
-	bool fin;            /* our FIN is covered */
+	uint32_t delivered;       /* bytes newly known to be delivered, by ACK or SACK */
+	sn_time rtt;              /* sample of a segment sent once, 0: none */
+	bool lost;                /* records were newly judged lost */
+	bool fin;                 /* our FIN is covered */
 	uint32_t prior_delivered; /* rate sample: state when the newest delivered segment was sent */
 	uint32_t prior_us, send_us;
 	bool has_rate, app_limited;
@@ -246,7 +248,9 @@ void sn_tcp_enter_loss(struct sn_tcp *t, sn_time now);
 void sn_tcp_send_lost(struct sn_tcp *t, sn_time now);
 
 /* --- output.c --- */
-enum { SN_TCP_COPY_MAX = 1536 }; /* payload of more than SN_TX_REFS pieces is copied behind its header up to this size */
+enum {
+	SN_TCP_COPY_MAX = 1536
+}; /* payload of more than SN_TX_REFS pieces is copied behind its header up to this size */
 /* Each returns false if no buffer could be had. */
 bool sn_tcp_emit_syn(struct sn_tcp *t, sn_time now);
 bool sn_tcp_emit_ack(struct sn_tcp *t, uint32_t seq, sn_time now);

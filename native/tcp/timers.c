@@ -2,8 +2,8 @@
  *
  * Timers of a record:
  *   timer   one of, told by `clock`:
- *             RTX      SYN, SYN/ACK, data or FIN is unacknowledged (RFC 6298 5); also: a FIN found no record to be kept in
- *             PERSIST  the peer's window is closed and the owner wants to send (RFC 9293 3.8.6.1)
+ *             RTX      SYN, SYN/ACK, data or FIN is unacknowledged (RFC 6298 5); also: a FIN found no record to be
+ * kept in             PERSIST  the peer's window is closed and the owner wants to send (RFC 9293 3.8.6.1)
  *             WAIT     TIME_WAIT, or FIN_WAIT_2 without an owner
  *           `timer_at` is the deadline: pushing it back leaves the wheel alone, an early expiry arms it again.
  *   delack  an ACK is owed (RFC 9293 3.8.6.3); an expiry that finds nothing owed does nothing
@@ -18,15 +18,9 @@ void sn_tcp_clock_set(struct sn_tcp *t, enum sn_tcp_clock clock, sn_time at)
 		sn_wheel_arm(&t->e->wheel, &t->timer, at);
 }
 
-void sn_tcp_clock_stop(struct sn_tcp *t)
-{
-	t->clock = SN_CLOCK_NONE;
-}
+void sn_tcp_clock_stop(struct sn_tcp *t) { t->clock = SN_CLOCK_NONE; }
 
-void sn_tcp_rtx_restart(struct sn_tcp *t, sn_time now)
-{
-	sn_tcp_clock_set(t, SN_CLOCK_RTX, now + sn_tcp_rto(t));
-}
+void sn_tcp_rtx_restart(struct sn_tcp *t, sn_time now) { sn_tcp_clock_set(t, SN_CLOCK_RTX, now + sn_tcp_rto(t)); }
 
 void sn_tcp_delack_arm(struct sn_tcp *t, sn_time now)
 {
@@ -109,15 +103,9 @@ static void timer_fired(struct sn_timer *timer, sn_time now)
 	sn_tcp_enter(t);
 	t->clock = SN_CLOCK_NONE;
 	switch (clock) {
-	case SN_CLOCK_RTX:
-		rtx_expired(t, now);
-		break;
-	case SN_CLOCK_PERSIST:
-		persist_expired(t, now);
-		break;
-	default:
-		sn_tcp_release(t);
-		break;
+	case SN_CLOCK_RTX: rtx_expired(t, now); break;
+	case SN_CLOCK_PERSIST: persist_expired(t, now); break;
+	default: sn_tcp_release(t); break;
 	}
 	sn_tcp_leave(t);
 }

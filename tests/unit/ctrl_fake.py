@@ -42,9 +42,10 @@ def subflow(number: int = 0, **changes: Any) -> messages.SubflowInfo:
     plain: dict[str, Any] = {
         "id": number, "state": "ESTABLISHED", "join": number > 0, "backup": False, "usable": True, "stale": False,
         "port": number, "local": f"10.0.{number + 1}.1:40000", "remote": f"10.0.{number + 1}.2:12000",
-        "local_id": number, "remote_id": number, "cwnd": 65536, "ssthresh": 32768, "in_flight": 2896, "mss": 1424, "srtt_us": 10500.0,
-        "rttvar_us": 500.0, "min_rtt_us": 10000.0, "rto_us": 210000.0, "bytes_sent": 0, "bytes_acked": 0,
-        "bytes_received": 0, "bytes_retrans": 0, "segs_sent": 0, "segs_received": 0, "retrans": 0, "rtos": 0,
+        "local_id": number, "remote_id": number, "cwnd": 65536, "ssthresh": 32768, "in_flight": 2896, "mss": 1424,
+        "srtt_us": 10500.0, "rttvar_us": 500.0, "min_rtt_us": 10000.0, "rto_us": 210000.0, "bytes_sent": 0,
+        "bytes_acked": 0, "bytes_received": 0, "bytes_retrans": 0, "segs_sent": 0, "segs_received": 0,
+        "retrans": 0, "rtos": 0,
     }  # fmt: skip
     return messages.SubflowInfo(**(plain | changes))
 

@@ -78,3 +78,23 @@ def test_only_directories_of_ours_are_removed(tmp_path: Path) -> None:
         state.remove_eal_dir(str(path))
     assert not mine.exists()
     assert other.exists()
+
+
+def test_an_interface_of_another_instance_is_refused_by_name(runtime_dir: Path) -> None:
+    lock = state.Lock("other")
+    state.write("other", ports.State(os.getpid(), ports.netns(), (SAVED,)))
+    state.refuse_shared("lab", ["eth2"])
+    with pytest.raises(StartError, match="eth1 is in use by instance 'other'"):
+        state.refuse_shared("lab", ["eth0", "eth1"])
+    lock.release()
+
+
+def test_an_interface_of_a_killed_instance_is_restored_first(
+    runtime_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[ports.Saved] = []
+    monkeypatch.setattr(ports, "give_back", lambda saved: given.append(saved) or [])
+    runtime_dir.mkdir()
+    state.write("other", ports.State(1, ports.netns(), (SAVED,)))
+    state.refuse_shared("lab", ["eth1"])
+    assert given == [SAVED]

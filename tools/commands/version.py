@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import argparse
 import platform
-from importlib import metadata
 
+from sennit import __version__
 from sennit.shm import messages
 from sennit.tools.commands.base import Command, add_json, print_json
 
@@ -20,12 +20,9 @@ class Version(Command):
 
     @classmethod
     def run(cls, options: argparse.Namespace) -> int:
-        try:
-            number = metadata.version("sennit")
-        except metadata.PackageNotFoundError:
-            number = "unknown"
+        protocol, python = messages.PROTOCOL_VERSION, platform.python_version()
         if options.json:
-            print_json({"version": number, "protocol": messages.PROTOCOL_VERSION, "python": platform.python_version()})
+            print_json({"version": __version__, "protocol": protocol, "python": python})
         else:
-            print(f"sennit {number} (control protocol {messages.PROTOCOL_VERSION}, Python {platform.python_version()})")
+            print(f"sennit {__version__} (control protocol {protocol}, Python {python})")
         return 0

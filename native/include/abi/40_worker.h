@@ -27,6 +27,8 @@ struct sn_port_cfg {
 	uint8_t pad;
 	uint8_t addr[16];    /* IPv4-mapped */
 	uint8_t gateway[16]; /* all zero: none */
+	uint32_t frame_size; /* of a packet socket's rings, as given to the driver; 0: another driver */
+	uint32_t frames;
 };
 struct sn_runtime_cfg {
 	char name[32];

@@ -99,7 +99,8 @@ static inline void pump(struct sn_subflow *s)
 		if (!n)
 			return;
 		uint32_t i = (uint32_t)(s->sent / s->chunk_size);
-		int32_t took = ops->send(s->tcp, &s->chunks[i], (uint32_t)(s->sent % s->chunk_size), n, s->sent, p->now);
+		int32_t took =
+			ops->send(s->tcp, &s->chunks[i], (uint32_t)(s->sent % s->chunk_size), n, s->sent, p->now);
 		if (took <= 0)
 			return;
 		s->sent += (uint32_t)took;
@@ -176,7 +177,10 @@ static inline uint32_t up_options(struct sn_subflow *s, const struct sn_opt_want
 	memset(out, 1, s->reserve);
 	return s->reserve;
 }
-static inline uint32_t up_window(struct sn_subflow *s) { return s->held < s->rcvbuf ? s->rcvbuf - (uint32_t)s->held : 0; }
+static inline uint32_t up_window(struct sn_subflow *s)
+{
+	return s->held < s->rcvbuf ? s->rcvbuf - (uint32_t)s->held : 0;
+}
 static inline bool up_rto(struct sn_subflow *s, uint32_t in_a_row, sn_time now)
 {
 	(void)in_a_row;
@@ -196,7 +200,8 @@ static inline void up_closed(struct sn_subflow *s, enum sn_err err, sn_time now)
 	s->err = err;
 	s->tcp = NULL;
 }
-static const struct sn_tcp_up up = {up_established, up_segment, up_data, up_acked, up_options, up_window, up_rto, up_fin, up_closed};
+static const struct sn_tcp_up up = {up_established, up_segment, up_data, up_acked, up_options,
+				    up_window,      up_rto,     up_fin,  up_closed};
 
 /* --- the wire ----------------------------------------------------------------------------------------------------- */
 
@@ -267,7 +272,10 @@ static inline void tx(void *ctx, uint16_t port, struct sn_tx *v, uint32_t n)
 	}
 }
 
-static inline void fill_random(void *ctx, void *out, size_t n) { sn_rng_fill(&((struct side *)ctx)->pair->rng, out, n); }
+static inline void fill_random(void *ctx, void *out, size_t n)
+{
+	sn_rng_fill(&((struct side *)ctx)->pair->rng, out, n);
+}
 
 static inline void arrive(struct pair *p, struct side *s, struct sn_buf *b)
 {
@@ -275,7 +283,8 @@ static inline void arrive(struct pair *p, struct side *s, struct sn_buf *b)
 	uint8_t *tcp = tcp_of(b, &seg);
 
 	if (tcp && (seg.flags & (SN_TH_SYN | SN_TH_ACK | SN_TH_RST)) == SN_TH_SYN && !s->sub.tcp) {
-		struct sn_tcp_open o = {.owner = &s->sub, .up = &up, .isn = p->isn[s->i], .rcv_space = s->sub.rcvbuf, .cc = p->cc};
+		struct sn_tcp_open o = {
+			.owner = &s->sub, .up = &up, .isn = p->isn[s->i], .rcv_space = s->sub.rcvbuf, .cc = p->cc};
 		o.flow.local = sn_addr_v4(0x0a000001u + (uint32_t)s->i);
 		o.flow.remote = sn_addr_v4(0x0a000001u + (uint32_t)!s->i);
 		o.flow.lport = seg.dport;
@@ -503,15 +512,20 @@ static inline void audit(const struct sn_tcp *t)
 }
 
 /* A segment from side `from`, made by hand. */
-static inline void inject(struct pair *p, int from, const struct sn_tcp_seg *seg, const uint8_t *opts, uint32_t opt_len, uint32_t len)
+static inline void inject(struct pair *p, int from, const struct sn_tcp_seg *seg, const uint8_t *opts, uint32_t opt_len,
+			  uint32_t len)
 {
 	struct side *to = &p->side[!from];
 	struct sn_buf *b = sn_buf_alloc(&to->pool.pool);
 	uint8_t *ip = b->data + SN_ETH_HDR, *tcp = ip + SN_IPV4_HDR;
-	struct sn_ipv4 h = {.src = 0x0a000001u + (uint32_t)from, .dst = 0x0a000001u + (uint32_t)!from, .ttl = 64, .proto = SN_IP_TCP};
+	struct sn_ipv4 h = {.src = 0x0a000001u + (uint32_t)from,
+			    .dst = 0x0a000001u + (uint32_t)!from,
+			    .ttl = 64,
+			    .proto = SN_IP_TCP};
 
 	h.total_len = (uint16_t)(SN_IPV4_HDR + SN_TCP_HDR_MIN + opt_len + len);
-	sn_eth_emit(b->data, (uint8_t[]){2, 0, 0, 0, 0, (uint8_t)(1 + !from)}, (uint8_t[]){2, 0, 0, 0, 0, (uint8_t)(1 + from)}, SN_ETH_IPV4);
+	sn_eth_emit(b->data, (uint8_t[]){2, 0, 0, 0, 0, (uint8_t)(1 + !from)},
+		    (uint8_t[]){2, 0, 0, 0, 0, (uint8_t)(1 + from)}, SN_ETH_IPV4);
 	sn_ipv4_emit(ip, &h, true);
 	sn_tcp_emit(tcp, seg, opt_len);
 	memcpy(tcp + SN_TCP_HDR_MIN, opts, opt_len);
@@ -526,7 +540,12 @@ static inline void inject(struct pair *p, int from, const struct sn_tcp_seg *seg
 static inline struct sn_tcp_seg plain_ack(struct pair *p, int from, uint8_t *opts, uint32_t *opt_len)
 {
 	const struct sn_tcp *t = p->side[from].sub.tcp;
-	struct sn_tcp_seg seg = {.seq = t->snd_nxt, .ack = t->rcv_nxt, .sport = t->flow.lport, .dport = t->flow.rport, .wnd = 1000, .flags = SN_TH_ACK};
+	struct sn_tcp_seg seg = {.seq = t->snd_nxt,
+				 .ack = t->rcv_nxt,
+				 .sport = t->flow.lport,
+				 .dport = t->flow.rport,
+				 .wnd = 1000,
+				 .flags = SN_TH_ACK};
 
 	*opt_len = sn_opt_emit_ts(opts, sn_tcp_ts(t, p->now), t->ts_recent);
 	return seg;

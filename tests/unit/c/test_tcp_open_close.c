@@ -351,7 +351,8 @@ SN_TEST(time_wait_answers_a_repeated_fin_and_gives_way_to_a_new_syn)
 	run_for(p, 50 * SN_MSEC);
 	REQUIRE(a->state == SN_TCP_TIME_WAIT);
 
-	struct sn_tcp_seg seg = {.seq = a->rcv_nxt - 1, .ack = a->snd_nxt, .sport = 80, .dport = 40000, .flags = SN_TH_FIN | SN_TH_ACK};
+	struct sn_tcp_seg seg = {
+		.seq = a->rcv_nxt - 1, .ack = a->snd_nxt, .sport = 80, .dport = 40000, .flags = SN_TH_FIN | SN_TH_ACK};
 	n = sn_opt_emit_ts(opts, a->ts_recent, 0);
 	uint32_t before = p->nseen;
 	inject(p, 1, &seg, opts, n, 0);

@@ -154,7 +154,7 @@ static enum verdict no_sack(struct pair *p, int from, const struct sn_tcp_seg *s
 {
 	if (seg->flags & SN_TH_SYN) {
 		bool found = false;
-		for (uint8_t *o = at + 20; o < at + seg->hdr_len; o += *o > 1 ? o[1] : 1)
+		for (uint8_t *o = at + 20; o<at + seg->hdr_len; o += *o> 1 ? o[1] : 1)
 			if (*o == 4) {
 				o[0] = o[1] = 1;
 				found = true;
@@ -164,7 +164,7 @@ static enum verdict no_sack(struct pair *p, int from, const struct sn_tcp_seg *s
 		/* NOP NOP weighs less than kind 4, length 2: put the checksum right (RFC 1624). */
 		uint32_t sum = (uint16_t)~sn_get16(at + 16) + (uint32_t)(uint16_t)~0x0402 + 0x0101;
 		sum = (sum & 0xffff) + (sum >> 16);
-		sn_put16(at + 16, (uint16_t)~((sum & 0xffff) + (sum >> 16)));
+		sn_put16(at + 16, (uint16_t) ~((sum & 0xffff) + (sum >> 16)));
 		return PASS;
 	}
 	return drop_listed(p, from, seg, at);
@@ -487,8 +487,9 @@ SN_TEST(any_mixture_of_faults_ends_with_every_byte_in_place)
 		for (int i = 0; i < 2; i++) {
 			const struct sn_subflow *s = &p->side[i].sub;
 			if (s->received != want[i] || s->closed != 1 || s->err != SN_OK || s->bad)
-				fprintf(stderr, "seed %u side %d: received %llu of %llu, closed %u err %d bad %u\n", seed, i,
-					(unsigned long long)s->received, (unsigned long long)want[i], s->closed, s->err, s->bad);
+				fprintf(stderr, "seed %u side %d: received %llu of %llu, closed %u err %d bad %u\n",
+					seed, i, (unsigned long long)s->received, (unsigned long long)want[i],
+					s->closed, s->err, s->bad);
 			CHECK_EQ(s->received, want[i]);
 			CHECK_EQ(s->fins, 1);
 			CHECK_EQ(s->closed, 1);
@@ -524,15 +525,17 @@ static void throw_segment(struct pair *p, int from)
 	seg.flags = SN_TH_ACK;
 	if (sn_rng_below(&p->rng, 8) == 0)
 		seg.flags = (uint8_t)sn_rng_next(&p->rng);
-	seg.flags &= sn_rng_below(&p->rng, 50) ? (uint8_t)~(SN_TH_RST | SN_TH_FIN) : 255;
+	seg.flags &= sn_rng_below(&p->rng, 50) ? (uint8_t) ~(SN_TH_RST | SN_TH_FIN) : 255;
 	if (sn_rng_below(&p->rng, 4))
-		n += sn_opt_emit_ts(opts, t->ts_recent + (uint32_t)sn_rng_below(&p->rng, 3), (uint32_t)sn_rng_next(&p->rng));
+		n += sn_opt_emit_ts(opts, t->ts_recent + (uint32_t)sn_rng_below(&p->rng, 3),
+				    (uint32_t)sn_rng_next(&p->rng));
 	if (sn_rng_below(&p->rng, 2)) {
 		struct sn_sack_block b[3];
 		uint32_t k = 1 + (uint32_t)sn_rng_below(&p->rng, 2);
 		for (uint32_t i = 0; i < k; i++) {
 			/* Often on the borders of real records. */
-			uint32_t from_seg = (uint32_t)sn_rng_below(&p->rng, 40), len = (uint32_t)sn_rng_below(&p->rng, 12);
+			uint32_t from_seg = (uint32_t)sn_rng_below(&p->rng, 40),
+				 len = (uint32_t)sn_rng_below(&p->rng, 12);
 			b[i].left = t->snd_una + from_seg * 1448 + (sn_rng_below(&p->rng, 4) ? 0 : 7);
 			b[i].right = b[i].left + len * 1448;
 			if (sn_rng_below(&p->rng, 8) == 0)
