@@ -87,8 +87,12 @@ class Launch:
         memory = config.memory_mb or lib.sn_runtime_memory_mb(cfg, port_cfg)
         host.check_memory(memory)
         closing = undo.enter_context(contextlib.ExitStack())
+        saved = self._remember(taken, closing)
         self._start_eal(taken, memory, closing)
-        self._take_interfaces(taken, closing)
+        for port in taken:
+            if not port.pci:
+                closing.callback(_give_back, saved[port.name])
+                ports.take_over(port, saved[port.name])
         runtime = lib.sn_runtime_create(cfg, port_cfg)
         if runtime == ffi.NULL:
             raise StartError(last_error())
@@ -166,16 +170,14 @@ class Launch:
             raise StartError(last_error())
         undo.callback(_eal_fini)
 
-    def _take_interfaces(self, taken: list[ports.Taken], undo: contextlib.ExitStack) -> None:
+    def _remember(self, taken: list[ports.Taken], undo: contextlib.ExitStack) -> dict[str, ports.Saved]:
+        """Writes down how everything was, before anything is changed."""
         saved = {p.name: ports.save(p) for p in taken if not p.pci}
         name = self._config.name
-        state.write(name, ports.State(os.getpid(), ports.netns(), tuple(saved.values()), eal_dir(name)))
+        undo.callback(state.remove_eal_dir, eal_dir(name))
         undo.callback(state.remove, name)
-        for port in taken:
-            if port.pci:
-                continue
-            undo.callback(_give_back, saved[port.name])
-            ports.take_over(port, saved[port.name])
+        state.write(name, ports.State(os.getpid(), ports.netns(), tuple(saved.values()), eal_dir(name)))
+        return saved
 
     # ------------------------------------------------------------------------------------------------------ workers
 

@@ -120,8 +120,8 @@ def recover(name: str) -> bool:
 
 
 def refuse_shared(name: str, wanted: Iterable[str]) -> None:
-    """Raises StartError if another instance of this network namespace runs on one of these interfaces. One that was killed
-    there is cleaned up."""
+    """Raises StartError if another instance of this network namespace runs on one of these interfaces. One that was
+    killed there is cleaned up."""
     for path in sorted(directory().glob("*.json")):
         other = path.stem
         if other == name:
@@ -135,8 +135,8 @@ def refuse_shared(name: str, wanted: Iterable[str]) -> None:
             continue
         if path.exists():
             raise StartError(
-                f"interface {shared[0]} is in use by instance '{other}' (pid {state.pid}): choose another port, or stop "
-                f"it with 'sennit down --name {other}'"
+                f"interface {shared[0]} is in use by instance '{other}' (pid {state.pid}): choose another port, or "
+                f"stop it with 'sennit down --name {other}'"
             )
 
 

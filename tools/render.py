@@ -110,9 +110,9 @@ def _conns(shown: messages.Status, max_conns: int) -> RenderableType:
         "queued", left=("connection", "path"), wraps="path",
     )  # fmt: skip
     for c in listed:
-        kind = f"{'mptcp' if c.mptcp else 'tcp'} {'server' if c.server else 'client'}"
+        role = "server" if c.server else "client"
         made.add_row(
-            Text.assemble((f"{c.worker}/{c.conn} {kind}", "bold"), f" {c.scheduler}", unusual(c.state)),
+            conn_name(c.worker, c.conn, "mptcp" if c.mptcp else "tcp", role, c.scheduler, c.state),
             Text(f"{c.local} → {c.remote}", style="bold"), "", "", "", octets(c.bytes_sent), octets(c.bytes_received),
             octets(c.bytes_retrans), octets(c.send_queue + c.recv_queue),
         )  # fmt: skip
@@ -125,6 +125,14 @@ def _conns(shown: messages.Status, max_conns: int) -> RenderableType:
     if total > len(listed):
         made.caption = f"{total - len(listed)} more: --max-conns {total}"
     return made
+
+
+def conn_name(worker: int, conn: int, kind: str, role: str, scheduler: str, state: str) -> Text:
+    """Which worker's connection, and what is worth mentioning of it. The upper bits of its number tell reuse apart."""
+    name = Text(f"{worker}/{conn & 0xFFFFF}", style="bold")
+    if kind == "tcp":
+        name.append(" tcp", style="yellow")
+    return Text.assemble(name, f" {role} {scheduler}", unusual(state))
 
 
 def octets(value: float) -> str:
@@ -215,7 +223,7 @@ def _top_conns(view: top_view.TopView) -> Table:
     )  # fmt: skip
     for c in view.conns:
         made.add_row(
-            Text.assemble((f"{c.worker}/{c.conn} {c.kind} {c.role}", "bold"), f" {c.scheduler}", unusual(c.state)),
+            conn_name(c.worker, c.conn, c.kind, c.role, c.scheduler, c.state),
             Text(f"{c.local} → {c.remote}", style="bold"), "", "", Text(units.short(c.rx_bit_s), style="bold"),
             Text(units.short(c.tx_bit_s), style="bold"), "", "", "",
         )  # fmt: skip

@@ -93,7 +93,7 @@ class TopView(msgspec.Struct, frozen=True):
     interval_s: float  # 0: the first look, rates are means since the workers started
     conns_total: int
     sessions: int
-    rx_bit_s: float
+    rx_bit_s: float  # of all ports; lcores count a forwarded frame twice
     tx_bit_s: float
     lcores: tuple[LcoreView, ...]
     ports: tuple[PortView, ...]
@@ -131,8 +131,8 @@ def reduce(previous: messages.Status | None, current: messages.Status, max_conns
         interval_s=round(interval, 3) if previous else 0.0,
         conns_total=total,
         sessions=len(current.sessions),
-        rx_bit_s=sum(w.rx_bit_s for w in lcores),
-        tx_bit_s=sum(w.tx_bit_s for w in lcores),
+        rx_bit_s=sum(p.rx_bit_s for p in ports),
+        tx_bit_s=sum(p.tx_bit_s for p in ports),
         lcores=lcores,
         ports=ports,
         conns=tuple(conns[:max_conns]),

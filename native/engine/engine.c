@@ -81,7 +81,8 @@ struct sn_engine *sn_engine_init(void *mem, size_t size, const struct sn_engine_
 struct sn_engine *sn_engine_recover(void *mem, size_t size, const struct sn_engine_cfg *cfg, sn_time now)
 {
 	/* The dead worker's records are read in place; the new engine is laid out over them afterwards. Only what a RST
-	 * needs is trusted: neighbours, ports and the TCP table, whose slab geometry equals ours by construction. */
+	 * needs is read: ports, resolved neighbours and the tables of flows and keys, whose geometry equals ours by
+	 * construction. Its timer wheel and queues may be half written. */
 	struct sn_engine *old = mem;
 	struct sn_net_port_cfg ports[SN_MAX_PORTS];
 	uint32_t n = sn_net_port_count(old);
@@ -92,6 +93,9 @@ struct sn_engine *sn_engine_recover(void *mem, size_t size, const struct sn_engi
 	old->cfg.pool = cfg->pool;
 	old->cfg.hooks = cfg->hooks;
 	memset(old->out, 0, sizeof old->out);
+	old->net.resolved_only = true;
+	for (uint32_t i = 0; i < n; i++)
+		old->net.port[i].last = NULL;
 	sn_tcp_reset_left_over(old, &old->tcp, now);
 	sn_engine_flush(old);
 

@@ -35,6 +35,13 @@ static inline uint32_t sn_slab_index(const struct sn_slab *s, const void *item)
 {
 	return (uint32_t)((size_t)((const uint8_t *)item - s->items) / s->item_size);
 }
+/* True if the pointer is the start of a record in use. Any pointer may be asked. */
+static inline bool sn_slab_holds(const struct sn_slab *s, const void *item)
+{
+	size_t off = (size_t)((const uint8_t *)item - s->items);
+	return off < (size_t)s->count * s->item_size && off % s->item_size == 0 &&
+	       s->next_free[off / s->item_size] == SN_SLAB_USED;
+}
 /* The record at an index if it is in use, else NULL. Any index may be asked. */
 static inline void *sn_slab_at(const struct sn_slab *s, uint32_t index)
 {

@@ -111,6 +111,9 @@ struct sn_tcp_ops {
 	/* The owner goes away; TCP finishes the close on its own (TIME_WAIT) and calls nobody. Unsent references are dropped
 	 * only when acknowledged or reset. */
 	void (*detach)(struct sn_tcp *, sn_time now);
+	/* Copies everything that is not yet acknowledged, so that this flow refers to no chunk any more: what was DATA_ACKed by
+	 * way of other subflows goes back to the application while this one still retransmits. False: no buffers. */
+	bool (*own)(struct sn_tcp *);
 	/* True: the peer's window is accounted above (MPTCP shared window): room() ignores it, out-of-window checks on
 	 * receive use `rcv_slack` bytes beyond what was advertised. opt_reserve: bytes of MPTCP options on data segments. */
 	void (*set_shared_window)(struct sn_tcp *, bool on, uint32_t opt_reserve);

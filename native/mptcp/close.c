@@ -215,3 +215,13 @@ void sn_close_fire(struct sn_timer *t, sn_time now)
 		sn_conn_fail(c, c->last_err ? c->last_err : SN_E_TIMEDOUT, true, NULL, now);
 	}
 }
+
+uint32_t sn_mptcp_last_words(const struct sn_engine *e, const struct sn_subflow *owner, uint8_t *out)
+{
+	if (!owner || !sn_slab_holds(&e->mptcp.subflows, owner))
+		return 0;
+	const struct sn_conn *c = owner->conn;
+	if (!c || !sn_slab_holds(&e->mptcp.conns, c) || !c->mptcp || !c->keyed || owner->kind == SN_SF_PLAIN)
+		return 0;
+	return sn_mp_emit_fastclose(out, c->remote_key);
+}

@@ -76,6 +76,7 @@ struct sn_subflow {
 	bool backup, stale;
 	bool shared;          /* TCP was told that the window is shared */
 	bool sent_any;        /* data was sent here */
+	bool late, owns;      /* a timeout without an answer since; TCP sends from copies of its own */
 	uint8_t local_id, remote_id;
 	uint8_t why;
 	uint8_t owe;          /* enum sn_sf_owe */
@@ -309,8 +310,8 @@ void sn_send_push(struct sn_conn *c, sn_time now);
 void sn_send_data_ack(struct sn_conn *c, uint64_t ack, sn_time now);
 void sn_send_window(struct sn_conn *c, uint64_t ack, uint32_t wnd);
 void sn_send_release(struct sn_conn *c);
-/* Resets a stale subflow when all that is left of the application's memory is what it holds. */
-void sn_send_unblock(struct sn_conn *c, sn_time now);
+/* Frees the application's memory from subflows that do not get on. */
+void sn_send_unblock(struct sn_conn *c);
 void sn_send_purge(struct sn_conn *c); /* everything, at the end of a connection */
 /* The chunk that holds dsn; NULL if none does. */
 struct sn_chunk *sn_send_chunk_at(const struct sn_conn *c, uint64_t dsn);

@@ -277,6 +277,7 @@ static void up_data(struct sn_subflow *sf, struct sn_buf *chain, sn_time now)
 static void up_acked(struct sn_subflow *sf, sn_time now)
 {
 	(void)now;
+	sf->late = sf->owns = false;
 	if (sf->stale) {
 		sf->stale = false;
 		sf->conn->e->counters.SubflowRecover++;
@@ -298,13 +299,16 @@ static bool up_rto(struct sn_subflow *sf, uint32_t in_a_row, sn_time now)
 			sn_conn_fallback(c, sf, now);
 		return true;
 	}
-	if (!c->mptcp || sf->state != SN_SF_UP)
+	if (!c->mptcp)
+		return true;
+	sf->late = true;
+	sn_conn_wake(c);
+	if (sf->state != SN_SF_UP)
 		return true;
 	sn_sent_doubt(c, sf->slot);
 	if (in_a_row >= 2 && !sf->stale) {
 		sf->stale = true;
 		c->e->counters.SubflowStale++;
-		sn_conn_wake(c); /* what it holds may have to be freed: sn_send_unblock */
 	}
 	return true;
 }

@@ -42,6 +42,10 @@ bool sn_mptcp_runnable(const struct sn_engine *e);
 void sn_mptcp_channel_gone(struct sn_engine *e, uint32_t slot, sn_time now);
 void sn_mptcp_drain(struct sn_engine *e, sn_time now);
 
+/* MP_FASTCLOSE for the RST that ends a dead worker's subflow, so that the peer does not wait for a re-join; 0 bytes if the
+ * flow was plain TCP. `owner` is what the record says: it is only followed into this engine's own tables. */
+uint32_t sn_mptcp_last_words(const struct sn_engine *e, const struct sn_subflow *owner, uint8_t *out);
+
 enum sn_err sn_mptcp_endpoint_add(struct sn_engine *e, const struct sn_endpoint *ep, sn_time now);
 enum sn_err sn_mptcp_endpoint_del(struct sn_engine *e, uint8_t id, sn_time now);
 /* Limits were changed: connections look again at what they may open. */

@@ -173,24 +173,20 @@ void sn_send_release(struct sn_conn *c)
 	}
 }
 
-void sn_send_unblock(struct sn_conn *c, sn_time now)
+void sn_send_unblock(struct sn_conn *c)
 {
-	struct sn_subflow *stale = NULL, *other = NULL;
+	const struct sn_chunk *k = c->chunks;
 
-	/* Everything was sent and DATA_ACKed, by way of other subflows; but a dead path's TCP wants to keep its copy, which is
-	 * the application's only memory. It may come back as a new subflow. */
-	if (!c->mptcp || !c->chunks || c->chunks->refs < 2 || c->snd_nxt != c->snd_end || sn_send_outstanding(c))
+	/* A subflow that got no answer for a whole timeout holds the first piece, which arrived by way of another: the
+	 * application would wait for a dead path. TCP goes on with copies of its own. */
+	if (!c->mptcp || !k || k->refs < 2 || !sn_dsn_leq(k->dsn + k->len, c->snd_una))
 		return;
 	for (uint32_t i = 0; i < SN_MAX_SUBFLOWS; i++) {
-		if (!sn_sf_usable(c->sf[i]))
-			continue;
-		if (c->sf[i]->stale)
-			stale = c->sf[i];
-		else
-			other = c->sf[i];
+		struct sn_subflow *sf = c->sf[i];
+		if (sf && sf->tcp && sf->late && !sf->owns)
+			sf->owns = c->ops->own(sf->tcp);
 	}
-	if (stale && other)
-		sn_sf_reset(stale, SN_RST_PERFORMANCE, now);
+	sn_send_release(c);
 }
 
 void sn_send_purge(struct sn_conn *c)

@@ -246,7 +246,7 @@ void sn_conn_work(struct sn_conn *c, sn_time now)
 {
 	sn_send_release(c);
 	if (c->chunks)
-		sn_send_unblock(c, now);
+		sn_send_unblock(c);
 	sn_close_check(c, now);
 	if (!c->dead && !c->finished) {
 		sn_send_push(c, now);

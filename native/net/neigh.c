@@ -233,14 +233,15 @@ void sn_neigh_send(struct sn_engine *e, uint16_t port, uint32_t ip, struct sn_tx
 
 	if (SN_UNLIKELY(!h || h->ip != ip)) {
 		h = find(&e->net, port, ip);
-		if (!h) {
+		if (!h && !e->net.resolved_only) {
 			h = make(e, port, ip, now);
-			if (!h) {
-				e->counters.neigh_pending_drop++;
-				sn_buf_free(tx->hdr);
-				return;
-			}
-			ask(h, now);
+			if (h)
+				ask(h, now);
+		}
+		if (!h || (e->net.resolved_only && h->state == ASKING)) {
+			e->counters.neigh_pending_drop++;
+			sn_buf_free(tx->hdr);
+			return;
 		}
 		p->last = h;
 	}

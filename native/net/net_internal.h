@@ -57,6 +57,7 @@ struct sn_net {
 	/* Neighbours. */
 	struct sn_slab neighs;
 	struct sn_neigh **neigh_bucket;
+	bool resolved_only; /* frames to unresolved neighbours are dropped: sn_engine_recover() */
 	struct sn_net_limit rst_limit, arp_share_limit;
 };
 

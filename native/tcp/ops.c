@@ -109,6 +109,7 @@ const struct sn_tcp_ops sn_tcp_native_ops = {
 	.fin = op_fin,
 	.reset = op_reset,
 	.detach = op_detach,
+	.own = sn_tcp_txq_own,
 	.set_shared_window = op_set_shared_window,
 	.estimate = op_estimate,
 	.flow = op_flow,
@@ -144,8 +145,9 @@ void sn_tcp_reset_left_over(struct sn_engine *e, const struct sn_tcp_stack *from
 		h.flags = SN_TH_RST | SN_TH_ACK;
 		h.wnd = h.urg = 0;
 		tx.hdr->data = tx.hdr->base + SN_HEADROOM;
-		tx.hdr->len = SN_TCP_HDR_MIN;
-		sn_tcp_emit(tx.hdr->data, &h, 0);
+		uint32_t opts = sn_mptcp_last_words(e, t->owner, tx.hdr->data + SN_TCP_HDR_MIN);
+		tx.hdr->len = SN_TCP_HDR_MIN + opts;
+		sn_tcp_emit(tx.hdr->data, &h, opts);
 		e->counters.tcp_rst_tx++;
 		sn_net_send_tcp(e, t->port, &t->flow.local, &t->flow.remote, &tx, -1, now);
 	}

@@ -201,6 +201,10 @@ static bool transmit(struct sn_tcp *t, struct build *b, sn_time now)
 	sn_tcp_emit(p, &h, opt_len);
 	tx.hdr->data = p;
 	tx.hdr->len = SN_TCP_HDR_MIN + opt_len;
+	if (own) {
+		memcpy(p + tx.hdr->len, b->s->copy->data, b->s->len);
+		tx.hdr->len += b->s->len;
+	}
 	if (copied) { /* the net layer sees it as part of the header */
 		memmove(p + tx.hdr->len, copy, copied);
 		tx.hdr->len += copied;

@@ -12,6 +12,10 @@ static void drop_refs(struct sn_tcp_txseg *s)
 {
 	uint32_t left = s->len, off = s->off;
 
+	if (off == SN_TXS_OWN) {
+		sn_buf_free(s->copy);
+		return;
+	}
 	for (struct sn_chunk *c = s->chunk, *next; left; c = next) {
 		uint32_t n = SN_MIN(c->len - off, left);
 		next = c->next; /* the owner may take the chunk back as soon as nobody refers to it */
@@ -86,6 +90,39 @@ void sn_tcp_txq_free(struct sn_tcp *t)
 {
 	while (t->txq)
 		sn_tcp_txq_drop_head(t);
+}
+
+static void copy_payload(const struct sn_tcp_txseg *s, uint8_t *to)
+{
+	uint32_t left = s->len, off = s->off;
+
+	for (const struct sn_chunk *c = s->chunk; left; c = c->next, off = 0) {
+		uint32_t n = SN_MIN(c->len - off, left);
+		memcpy(to, c->data + off, n);
+		to += n;
+		left -= n;
+	}
+}
+
+bool sn_tcp_txq_own(struct sn_tcp *t)
+{
+	for (struct sn_tcp_txseg *s = t->txq; s; s = s->next) {
+		if (!s->len || s->off == SN_TXS_OWN)
+			continue;
+		struct sn_buf *b = sn_buf_alloc(t->e->cfg.pool);
+		if (!b || s->len > b->room) {
+			if (b)
+				sn_buf_free(b);
+			return false;
+		}
+		b->data = b->base;
+		b->len = s->len;
+		copy_payload(s, b->data);
+		drop_refs(s);
+		s->copy = b;
+		s->off = SN_TXS_OWN;
+	}
+	return true;
 }
 
 /* Marks one record SACKed and joins it with the runs beside it. Returns the start of its run. */

@@ -31,11 +31,15 @@ enum sn_txseg_flag {
 		1 << 6, /* first record of a run of SACKed records; `run` is its last, the last's `run` the first */
 	SN_TXS_APP_LIMITED = 1 << 7
 };
+#define SN_TXS_OWN UINT32_MAX
 
 /* One sent and not yet acknowledged segment. 64 bytes. */
 struct sn_tcp_txseg {
 	struct sn_tcp_txseg *next, *prev;
-	struct sn_chunk *chunk; /* holds the first byte, at `off`; one reference on every chunk that is covered */
+	union {
+		struct sn_chunk *chunk; /* holds the first byte, at `off`; one reference on every chunk that is covered */
+		struct sn_buf *copy;    /* off is SN_TXS_OWN: the payload, ours */
+	};
 	uint64_t dsn;
 	sn_time sent; /* last transmission */
 	union {
@@ -222,6 +226,7 @@ void sn_tcp_txq_append(struct sn_tcp *t, struct sn_tcp_txseg *s);
 /* Unlinks the first record, drops its references and frees it. */
 void sn_tcp_txq_drop_head(struct sn_tcp *t);
 void sn_tcp_txq_free(struct sn_tcp *t);
+bool sn_tcp_txq_own(struct sn_tcp *t); /* sn_tcp_ops.own */
 void sn_tcp_sack_apply(struct sn_tcp *t, const struct sn_tcp_seg *seg, struct sn_tcp_ackinfo *info, sn_time now);
 /* RFC 6675 IsLost for everything the latest SACKs decide. Returns true if a record was newly marked. */
 bool sn_tcp_mark_lost(struct sn_tcp *t);

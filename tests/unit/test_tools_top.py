@@ -117,7 +117,7 @@ def test_status_shows_everything_it_was_given() -> None:
             10,
         )
     )
-    for word in ("version 1.2.3", "my app", "3.0 MiB", "1m01s", "subflow backup", "mptcp client minrtt"):
+    for word in ("version 1.2.3", "my app", "3.0 MiB", "1m01s", "subflow backup", "0/1 client minrtt"):
         assert word in shown
     assert "Limits: subflow 8 add_addr_accepted 8" in shown
     assert "…" not in shown
