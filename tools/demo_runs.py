@@ -17,7 +17,7 @@ from sennit.tools import lab_peer
 from sennit.tools.lab import KernelProcess, Lab, Side
 from sennit.tools.lab_runtime import Runtime
 
-PORT = 5000
+PORT = 15000
 SAMPLE_S = 0.05
 TIMEOUT_S = 60.0
 

@@ -56,11 +56,15 @@ def _namespaces() -> list[str]:
     return [line.split()[0] for line in _run("ip", "netns", "list", check=False).splitlines() if line.strip()]
 
 
+def _pids(namespace: str) -> list[int]:
+    return [int(number) for number in _run("ip", "netns", "pids", namespace, check=False).split()]
+
+
 def _remove(namespace: str) -> None:
     """Ends what still runs inside (started by a laboratory, nothing else enters these names) and deletes it."""
-    for number in _run("ip", "netns", "pids", namespace, check=False).split():
+    for number in _pids(namespace):
         with contextlib.suppress(ProcessLookupError):
-            os.kill(int(number), signal.SIGKILL)
+            os.kill(number, signal.SIGKILL)
     _run("ip", "netns", "delete", namespace, check=False)
 
 
@@ -247,6 +251,10 @@ class Lab:
         self.run(namespace, "sh", "-ec", script)
 
     # --------------------------------------------------------------------------------------------------------- looking
+
+    def pids(self, namespace: str) -> list[int]:
+        """Processes that run inside."""
+        return _pids(namespace)
 
     def nstat(self, namespace: str) -> dict[str, int]:
         """All kernel counters of a namespace, absolute."""

@@ -8,6 +8,7 @@ on one machine can be compared. Imports only the standard library: it also runs 
 from __future__ import annotations
 
 import argparse
+import errno
 import hashlib
 import json
 import random
@@ -58,8 +59,12 @@ def transfer(sock: socket.socket, args: argparse.Namespace) -> None:
             sock.sendall(block)
             digest.update(block)
             count += len(block)
+        if args.abort:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            sock.close()
+            say("aborted")
+            return
         sock.shutdown(socket.SHUT_WR)
-    if args.do == "send":
         while sock.recv(65536):
             pass
     else:
@@ -78,8 +83,9 @@ def is_mptcp(sock: socket.socket) -> bool | None:
         return False
     try:
         info = sock.getsockopt(284, 1, 64)  # SOL_MPTCP, MPTCP_INFO
-    except OSError:
-        return None
+    except OSError as error:
+        # What an MPTCP listener accepts from a plain TCP client is a TCP socket.
+        return False if error.errno in (errno.EOPNOTSUPP, errno.ENOPROTOOPT) else None
     flags = struct.unpack_from("=I", info, 8)[0]
     return not flags & 1  # MPTCP_INFO_FLAG_FALLBACK
 
@@ -95,6 +101,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--wait", type=float, default=0.0, help="seconds between the connection and the first byte")
     parser.add_argument("--tcp", action="store_true", help="plain TCP instead of MPTCP")
+    parser.add_argument("--abort", action="store_true", help="after sending, reset the connection instead of closing")
     parser.add_argument("--cc", default="cubic", help="congestion control")
     parser.add_argument("--count", type=int, default=1, help="connections one after the other")
     args = parser.parse_args()

@@ -16,7 +16,7 @@ SECOND = 1_000_000_000
 MBIT = 1_000_000
 
 
-class Link(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Link(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """One direction of one path; fields as `struct sn_sim_link`."""
 
     rate_bps: int = 0
@@ -30,7 +30,7 @@ class Link(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     jitter_ns: int = 0
 
 
-class Event(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Event(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """A path goes down (1) or up (2), both directions."""
 
     at_ns: int
@@ -45,7 +45,7 @@ CLOSING = {"calm": 0, "early": 1, "only": 2}
 SCHEDULERS = {"default": 0, "minrtt": 1, "roundrobin": 2}
 
 
-class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """One run; fields as `struct sn_sim_cfg`. A is the client, B the server."""
 
     ab: tuple[Link, ...]

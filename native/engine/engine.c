@@ -32,9 +32,8 @@ void sn_engine_cfg_default(struct sn_engine_cfg *cfg)
 
 static bool cfg_valid(const struct sn_engine_cfg *cfg)
 {
-	return cfg->workers >= 1 && cfg->workers <= SN_MAX_WORKERS && cfg->worker < cfg->workers &&
-	       cfg->port_count && (cfg->port_count & (cfg->port_count - 1)) == 0 &&
-	       (uint32_t)cfg->port_base + cfg->port_count <= 65536 &&
+	return cfg->workers >= 1 && cfg->workers <= SN_MAX_WORKERS && cfg->worker < cfg->workers && cfg->port_count &&
+	       (cfg->port_count & (cfg->port_count - 1)) == 0 && (uint32_t)cfg->port_base + cfg->port_count <= 65536 &&
 	       cfg->port_base == cfg->block_base + cfg->worker * cfg->port_count && cfg->max_conns &&
 	       cfg->max_subflows && cfg->max_segs && cfg->max_chunks && cfg->rcvbuf >= 65536;
 }
@@ -106,10 +105,7 @@ struct sn_engine *sn_engine_recover(void *mem, size_t size, const struct sn_engi
 	return e;
 }
 
-int32_t sn_engine_port_add(struct sn_engine *e, const struct sn_net_port_cfg *port)
-{
-	return sn_net_port_add(e, port);
-}
+int32_t sn_engine_port_add(struct sn_engine *e, const struct sn_net_port_cfg *port) { return sn_net_port_add(e, port); }
 
 int32_t sn_engine_channel_attach(struct sn_engine *e, struct sn_channel *ch)
 {
@@ -134,6 +130,7 @@ void sn_engine_channel_detach(struct sn_engine *e, uint32_t slot, sn_time now)
 	sn_mptcp_channel_gone(e, slot, now);
 	sn_engine_flush(e);
 	e->channel[slot] = NULL;
+	e->ended &= ~(1ull << slot);
 	while (e->channels && !e->channel[e->channels - 1])
 		e->channels--;
 }
@@ -161,7 +158,8 @@ static uint32_t poll_channel(struct sn_engine *e, uint32_t slot, sn_time now)
 	uint32_t done = 0;
 	bool ok = true;
 
-	while (ok && done < SUBMIT_BUDGET && sn_channel_sq_pop(ch, &sqe)) {
+	/* A refusal is answered at once: what cannot be answered is not taken. */
+	while (ok && done < SUBMIT_BUDGET && sn_channel_cq_room(ch) && sn_channel_sq_pop(ch, &sqe)) {
 		ok = sn_mptcp_submit(e, slot, &sqe, now);
 		done++;
 	}
@@ -178,16 +176,17 @@ sn_time sn_engine_poll(struct sn_engine *e, sn_time now, uint32_t *work)
 	e->now = now;
 	for (uint32_t i = 0; i < e->channels; i++) {
 		struct sn_channel *ch = e->channel[i];
-		if (!ch || ch->violated)
+		if (!ch)
 			continue;
-		uint32_t taken = poll_channel(e, i, now);
-		if (SN_UNLIKELY(ch->violated)) {
-			/* The session is over: its connections end now, the surroundings see `violated` and detach it. */
+		uint32_t taken = ch->violated ? 0 : poll_channel(e, i, now);
+		more |= taken == SUBMIT_BUDGET;
+		done += taken;
+		/* The session is over: its connections end now, the surroundings see `violated` and detach it. */
+		if (SN_UNLIKELY(ch->violated) && !(e->ended & 1ull << i)) {
+			e->ended |= 1ull << i;
 			e->counters.app_violation++;
 			sn_mptcp_channel_gone(e, i, now);
 		}
-		more |= taken == SUBMIT_BUDGET;
-		done += taken;
 	}
 	done += sn_wheel_run(&e->wheel, now);
 	done += sn_mptcp_run(e, now);
@@ -202,7 +201,7 @@ sn_time sn_engine_poll(struct sn_engine *e, sn_time now, uint32_t *work)
 bool sn_engine_pending(const struct sn_engine *e)
 {
 	for (uint32_t i = 0; i < e->channels; i++)
-		if (e->channel[i] && !e->channel[i]->violated && !sn_channel_sq_empty(e->channel[i]))
+		if (e->channel[i] && !sn_channel_sq_empty(e->channel[i]) && sn_channel_cq_room(e->channel[i]))
 			return true;
 	return sn_mptcp_runnable(e);
 }
@@ -214,10 +213,7 @@ void sn_engine_drain(struct sn_engine *e, sn_time now)
 	sn_engine_flush(e);
 }
 
-uint32_t sn_engine_conns(const struct sn_engine *e)
-{
-	return e->mptcp.conns.used;
-}
+uint32_t sn_engine_conns(const struct sn_engine *e) { return e->mptcp.conns.used; }
 
 enum sn_err sn_engine_endpoint_add(struct sn_engine *e, const struct sn_endpoint *ep, sn_time now)
 {
@@ -235,6 +231,7 @@ void sn_engine_limits_set(struct sn_engine *e, const struct sn_pm_limits *limits
 {
 	e->cfg.limits = *limits;
 	e->cfg.limits.subflows = SN_MIN(limits->subflows, (uint32_t)SN_MAX_SUBFLOWS - 1);
+	sn_mptcp_policy_changed(e);
 }
 
 void sn_engine_emit(struct sn_engine *e, const struct sn_tx *tx)

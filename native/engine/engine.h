@@ -41,12 +41,12 @@ struct sn_engine_cfg {
 	uint16_t port_count;      /* power of two */
 	uint16_t block_base;      /* first port of worker 0's block; blocks follow each other */
 	uint32_t max_conns, max_subflows, max_segs, max_chunks, max_listeners;
-	uint32_t rcvbuf;          /* bytes of receive buffer per connection: the largest window */
-	uint8_t secret[16];       /* keys ISN (RFC 6528) and port choice (RFC 6056); same for all workers */
-	const char *tcp_engine;   /* "native" */
-	const char *cc;           /* "cubic" | "newreno" */
-	uint8_t sched;            /* enum sn_sched_id */
-	bool csum;                /* ask for DSS checksums */
+	uint32_t rcvbuf;        /* bytes of receive buffer per connection: the largest window */
+	uint8_t secret[16];     /* keys ISN (RFC 6528) and port choice (RFC 6056); same for all workers */
+	const char *tcp_engine; /* "native" */
+	const char *cc;         /* "cubic" | "newreno" */
+	uint8_t sched;          /* enum sn_sched_id */
+	bool csum;              /* ask for DSS checksums */
 	struct sn_tcp_cfg tcp;
 	struct sn_pm_limits limits;
 	struct sn_pool *pool;
@@ -65,6 +65,7 @@ struct sn_engine {
 	struct sn_mptcp mptcp;
 	struct sn_channel *channel[SN_MAX_CHANNELS]; /* NULL: free slot */
 	uint32_t channels;                           /* highest slot in use + 1 */
+	uint64_t ended; /* bit per slot: the application broke the protocol, everything of it was ended */
 	struct {
 		uint32_t n;
 		struct sn_tx v[SN_TX_BURST];
@@ -124,7 +125,10 @@ void sn_engine_emit(struct sn_engine *e, const struct sn_tx *tx);
 void sn_engine_flush(struct sn_engine *e);
 /* RFC 6528: M(now / 4 us) + F(flow, secret). */
 uint32_t sn_engine_isn(struct sn_engine *e, const struct sn_flow *flow, sn_time now);
-static inline void sn_engine_random(struct sn_engine *e, void *out, size_t n) { e->cfg.hooks.random(e->cfg.hooks.ctx, out, n); }
+static inline void sn_engine_random(struct sn_engine *e, void *out, size_t n)
+{
+	e->cfg.hooks.random(e->cfg.hooks.ctx, out, n);
+}
 /* Owner of a local port chosen by some worker for an active open, or -1 if it lies in no block. */
 int32_t sn_engine_port_owner(const struct sn_engine *e, uint16_t lport);
 

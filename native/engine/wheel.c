@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "engine/wheel.h"
 
-#define LEVEL_BITS 6
-#define SLOT_MASK (SN_WHEEL_SLOTS - 1)
+#define LEVEL_BITS  6
+#define SLOT_MASK   (SN_WHEEL_SLOTS - 1)
 #define SPAN(level) (1ull << (LEVEL_BITS * ((level) + 1))) /* ticks that a level covers */
 
 void sn_wheel_init(struct sn_wheel *w, sn_time now)

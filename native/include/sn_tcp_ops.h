@@ -124,6 +124,10 @@ struct sn_tcp_ops {
 	bool (*idle)(const struct sn_tcp *);
 };
 
+/* Or'ed into the opt_reserve of set_shared_window: the options on data carry a checksum, so want.payload_sum is needed
+ * even where the port computes TCP checksums itself. */
+#define SN_TCP_RESERVE_SUM 0x80000000u
+
 /* Registry by name: "native" today. NULL if there is none of that name. */
 const struct sn_tcp_ops *sn_tcp_ops_find(const char *name);
 extern const struct sn_tcp_ops sn_tcp_native_ops;

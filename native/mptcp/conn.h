@@ -17,17 +17,18 @@
 #include "sn_base.h"
 
 enum {
-	SN_DSS_RESERVE = 24,      /* DSS with 32-bit DATA_ACK, 64-bit DSN, with or without checksum; also MP_CAPABLE + data */
-	SN_CHUNK_MAX = 65536,     /* larger sends are cut: the application gets its memory back piece by piece */
-	SN_SENT_MAX = 1 << 18,    /* bytes that one sent record may span */
-	SN_MAX_REMOTES = 8,       /* addresses of the peer remembered per connection */
+	SN_DSS_RESERVE =
+		24, /* DSS with 32-bit DATA_ACK, 64-bit DSN, with or without checksum; also MP_CAPABLE + data */
+	SN_CHUNK_MAX = 65536,  /* larger sends are cut: the application gets its memory back piece by piece */
+	SN_SENT_MAX = 1 << 18, /* bytes that one sent record may span */
+	SN_MAX_REMOTES = 8,    /* addresses of the peer remembered per connection */
 	SN_JOIN_ACK_TRIES = 6,
 	SN_ADD_ADDR_TRIES = 3,
-	SN_PATH_TRIES = 4,        /* failed joins over one pair of addresses */
-	SN_SYN_TRIES_MPTCP = 2    /* lost SYNs with MP_CAPABLE before one without is tried */
+	SN_PATH_TRIES = 4,     /* failed joins over one pair of addresses */
+	SN_SYN_TRIES_MPTCP = 2 /* lost SYNs with MP_CAPABLE before one without is tried */
 };
-#define SN_CLOSE_TIMEOUT (60 * SN_SEC)  /* orphans, and connections that wait for a new subflow */
-#define SN_FINISH_TIMEOUT (20 * SN_SEC)  /* subflows still open after both DATA_FINs were acknowledged */
+#define SN_CLOSE_TIMEOUT  (60 * SN_SEC) /* orphans, and connections that wait for a new subflow */
+#define SN_FINISH_TIMEOUT (20 * SN_SEC) /* subflows still open after both DATA_FINs were acknowledged */
 
 /* MP_TCPRST reasons, RFC 8684 3.6. */
 enum sn_rst_reason {
@@ -69,37 +70,39 @@ struct sn_subflow {
 	struct sn_conn *conn;
 	struct sn_tcp *tcp;
 	struct sn_flow flow;
-	uint16_t port;        /* NIC port */
-	uint8_t slot;         /* conn->sf[slot] */
-	uint8_t kind, state;  /* enum sn_sf_kind, sn_sf_state */
-	bool active;          /* we sent the SYN */
+	uint16_t port;       /* NIC port */
+	uint8_t slot;        /* conn->sf[slot] */
+	uint8_t kind, state; /* enum sn_sf_kind, sn_sf_state */
+	bool active;         /* we sent the SYN */
 	bool backup, stale;
-	bool shared;          /* TCP was told that the window is shared */
-	bool sent_any;        /* data was sent here */
-	bool late, owns;      /* a timeout without an answer since; TCP sends from copies of its own */
+	bool shared;     /* TCP was told that the window is shared */
+	bool bare;       /* the last segment had no MPTCP option */
+	bool sent_any;   /* data was sent here */
+	bool late, owns; /* a timeout without an answer since; TCP sends from copies of its own */
 	uint8_t local_id, remote_id;
 	uint8_t why;
-	uint8_t owe;          /* enum sn_sf_owe */
-	uint8_t rst_reason;   /* for MP_TCPRST on our RST */
-	uint8_t peer_reason;  /* MP_TCPRST of the peer's RST */
+	uint8_t owe;         /* enum sn_sf_owe */
+	uint8_t rst_reason;  /* for MP_TCPRST on our RST */
+	uint8_t peer_reason; /* MP_TCPRST of the peer's RST */
 	uint8_t peer_wscale;
-	uint8_t tries;        /* third ACKs of a join */
-	sn_time since;        /* when data became possible */
+	uint8_t tries; /* third ACKs of a join */
+	sn_time since; /* when data became possible */
 
 	uint32_t local_nonce, remote_nonce;
-	uint64_t hmac64;      /* join: for our SYN/ACK */
-	uint8_t hmac[20];     /* join: of the third ACK, ours or expected */
+	uint64_t hmac64;  /* join: for our SYN/ACK */
+	uint8_t hmac[20]; /* join: of the third ACK, ours or expected */
 	struct sn_mp_add_addr echo;
 
 	/* Mapping in use: DSS maps are applied when their bytes are in order. */
-	uint32_t rcv_ssn;     /* relative sequence number of the next in-order byte */
+	uint32_t rcv_ssn; /* relative sequence number of the next in-order byte */
 	bool map_on, map_fin, map_has_csum;
 	uint16_t map_csum;
 	uint32_t map_ssn, map_len; /* map_len without DATA_FIN */
 	uint64_t map_dsn;
-	uint32_t sum, summed; /* DSS checksum so far, bytes in it */
+	uint32_t sum, summed;            /* DSS checksum so far, bytes in it */
 	struct sn_buf *held, *held_tail; /* waiting for the checksum of their mapping */
-	struct sn_buf *ooo_hint; /* where this subflow's last out-of-order buffer went, valid while ooo_hint_dsn > rcv_nxt */
+	struct sn_buf
+		*ooo_hint; /* where this subflow's last out-of-order buffer went, valid while ooo_hint_dsn > rcv_nxt */
 	uint64_t ooo_hint_dsn;
 
 	struct sn_timer t_join; /* third ACK again until the fourth packet */
@@ -110,9 +113,9 @@ struct sn_sent {
 	struct sn_sent *next;
 	uint64_t dsn;
 	uint32_t len;
-	uint32_t redone;  /* bytes from the start that were sent again */
+	uint32_t redone;   /* bytes from the start that were sent again */
 	uint16_t carriers; /* bit per subflow slot */
-	bool need;        /* to be sent again elsewhere */
+	bool need;         /* to be sent again elsewhere */
 };
 
 /* Failed joins over one path: SN_PATH_TRIES of them end it. */
@@ -142,38 +145,38 @@ struct sn_conn {
 	struct sn_conn *token_next;
 	struct sn_listener *listener; /* while pending there */
 	uint32_t id;
-	uint32_t slot;                /* channel; SN_SLAB_NONE: nobody to tell */
-	uint64_t user;                /* CONNECT's or the listener's */
-	uint8_t state;                /* enum sn_conn_state */
+	uint32_t slot; /* channel; SN_SLAB_NONE: nobody to tell */
+	uint64_t user; /* CONNECT's or the listener's */
+	uint8_t state; /* enum sn_conn_state */
 	enum sn_err err, last_err;
 	sn_time opened;
-	struct sn_flow flow;          /* the first subflow's */
+	struct sn_flow flow; /* the first subflow's */
 
 	bool server, mptcp, fell_back, csum;
-	bool keyed;       /* remote key known */
-	bool fully;       /* peer known to speak MPTCP: RFC 8684 fully established */
-	bool csum_good;   /* a DSS checksum was right once */
-	bool joined;      /* a second subflow existed: no fallback any more */
-	bool reinjected;  /* connection-level retransmission happened: no fallback any more */
+	bool keyed;        /* remote key known */
+	bool fully;        /* peer known to speak MPTCP: RFC 8684 fully established */
+	bool csum_good;    /* a DSS checksum was right once */
+	bool joined;       /* a second subflow existed: no fallback any more */
+	bool reinjected;   /* connection-level retransmission happened: no fallback any more */
 	bool peer_no_join; /* C flag: not to the initial address */
-	bool hashed;      /* in the token table */
+	bool hashed;       /* in the token table */
 
 	bool owe_open, told; /* CONNECTED / ACCEPT is to be posted / was posted */
-	bool app_closed;  /* CLOSE: nothing more is delivered */
-	bool discard;     /* drain: incoming data is acknowledged and dropped */
-	bool shut;        /* nothing more to send: DATA_FIN / FIN after the queue */
+	bool app_closed;     /* CLOSE: nothing more is delivered */
+	bool discard;        /* drain: incoming data is acknowledged and dropped */
+	bool shut;           /* nothing more to send: DATA_FIN / FIN after the queue */
 	bool fin_sent, fin_acked;
 	bool peer_fin_known, peer_fin; /* DATA_FIN seen / in order */
 	bool eof_told;
-	bool finishing;   /* both DATA_FINs acknowledged, subflows are closing */
-	bool finished;    /* orderly end: only completions are left */
-	bool doomed;      /* to be ended with last_err as soon as TCP is not in the middle of a call */
-	bool dead;        /* ended by err */
-	bool starved;     /* a send found no record or buffer */
-	bool credit;      /* the window may have grown: look */
+	bool finishing; /* both DATA_FINs acknowledged, subflows are closing */
+	bool finished;  /* orderly end: only completions are left */
+	bool doomed;    /* to be ended with last_err as soon as TCP is not in the middle of a call */
+	bool dead;      /* ended by err */
+	bool starved;   /* a send found no record or buffer */
+	bool credit;    /* the window may have grown: look */
 	bool pm_dirty;
-	bool fin_word;    /* this ACK carries the DATA_FIN, not MP_CAPABLE */
-	bool ack_all;     /* DATA_FIN state changed: pure ACK on every subflow */
+	bool fin_word; /* this ACK carries the DATA_FIN, not MP_CAPABLE */
+	bool ack_all;  /* DATA_FIN state changed: pure ACK on every subflow */
 
 	uint32_t nsf;
 	struct sn_subflow *sf[SN_MAX_SUBFLOWS];
@@ -185,31 +188,31 @@ struct sn_conn {
 
 	/* Sending. Numbers are data sequence numbers, in fallback offsets that only we see. */
 	uint64_t idsn;
-	uint64_t snd_una, snd_nxt, snd_end; /* snd_end: after the last queued byte = DATA_FIN */
-	uint64_t snd_edge;                  /* right edge of the peer's window */
+	uint64_t snd_una, snd_nxt, snd_end;             /* snd_end: after the last queued byte = DATA_FIN */
+	uint64_t snd_edge;                              /* right edge of the peer's window */
 	struct sn_chunk *chunks, *chunks_tail, *cursor; /* cursor holds snd_nxt */
 	struct sn_sent *sent, *sent_tail;
-	uint32_t need;                      /* sent records with need */
-	uint32_t sent_owed;                 /* bytes to report by SN_CQ_SENT */
-	uint64_t stall_end;                 /* end of the last stall retransmission, 0: none */
+	uint32_t need;      /* sent records with need */
+	uint32_t sent_owed; /* bytes to report by SN_CQ_SENT */
+	uint64_t stall_end; /* end of the last stall retransmission, 0: none */
 	uint32_t stall_len;
-	sn_time rtx_base;                   /* last progress or retransmission */
+	sn_time rtx_base; /* last progress or retransmission */
 	uint8_t rtx_backoff, fin_backoff;
 
 	/* Receiving. */
 	uint64_t remote_idsn;
 	uint64_t rcv_nxt, rcv_edge, rcv_adv; /* rcv_adv: right edge as last sent */
 	uint64_t peer_fin_dsn;
-	struct sn_buf *rq, *rq_tail;         /* in order, for the application */
+	struct sn_buf *rq, *rq_tail; /* in order, for the application */
 	struct sn_buf *ooo, *ooo_tail;
 	uint32_t rq_bytes, ooo_bytes, ooo_count, held_bytes, slots_out;
 	uint64_t bytes_received, bytes_retrans, bytes_acked;
-	uint64_t close_mark;                 /* bytes_acked when t_close was set: patience is with those that get on */
+	uint64_t close_mark; /* bytes_acked when t_close was set: patience is with those that get on */
 
 	/* Path manager. */
 	struct sn_remote remote[SN_MAX_REMOTES];
-	uint32_t ann_done;        /* endpoints announced, bit per table index */
-	int8_t ann_cur;           /* being announced, -1: none */
+	uint32_t ann_done; /* endpoints announced, bit per table index */
+	int8_t ann_cur;    /* being announced, -1: none */
 	uint8_t ann_tries;
 	sn_time ann_deadline;
 	struct sn_mp_add_addr ann;
@@ -325,7 +328,7 @@ void sn_sent_purge(struct sn_conn *c);
 /* The subflow had a timeout / will carry nothing more: what only it carried is to be sent again elsewhere. */
 void sn_sent_doubt(struct sn_conn *c, uint8_t slot);
 void sn_sent_lost(struct sn_conn *c, uint8_t slot);
-void sn_retrans_push(struct sn_conn *c, sn_time now); /* reinjection as far as windows allow */
+void sn_retrans_push(struct sn_conn *c, sn_time now);  /* reinjection as far as windows allow */
 void sn_retrans_check(struct sn_conn *c, sn_time now); /* arms the timer, notices a stalled receiver */
 void sn_retrans_fire(struct sn_timer *t, sn_time now);
 
@@ -334,7 +337,7 @@ void sn_retrans_fire(struct sn_timer *t, sn_time now);
  * by itself. */
 void sn_conn_fail(struct sn_conn *c, enum sn_err err, bool fastclose, const struct sn_subflow *except, sn_time now);
 void sn_conn_shut(struct sn_conn *c, sn_time now);
-void sn_conn_close(struct sn_conn *c, sn_time now); /* the application wants no more of it */
+void sn_conn_close(struct sn_conn *c, sn_time now);  /* the application wants no more of it */
 void sn_close_fin(struct sn_conn *c, sn_time now);   /* sends FIN / DATA_FIN when its turn has come */
 void sn_close_check(struct sn_conn *c, sn_time now); /* what follows from the state of subflows and FINs */
 void sn_close_fin_fire(struct sn_timer *t, sn_time now);

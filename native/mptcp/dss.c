@@ -129,8 +129,7 @@ uint32_t sn_mp_options(struct sn_subflow *sf, const struct sn_opt_want *want, ui
 		if (want->room < 16)
 			return 0;
 		return sf->kind == SN_SF_JOIN ? emit_join(sf, 16, out) : emit_capable(sf, 12, want, out);
-	case SN_SEG_RST:
-		return options_rst(sf, want, out);
+	case SN_SEG_RST: return options_rst(sf, want, out);
 	default:
 		/* What goes out now carries this window. */
 		if (sn_dsn_lt(c->rcv_adv, c->rcv_edge) && sf->state != SN_SF_CONFIRM)
@@ -142,7 +141,10 @@ uint32_t sn_mp_options(struct sn_subflow *sf, const struct sn_opt_want *want, ui
 /* --- the peer's DSS --- */
 
 /* The 64-bit number nearest to `near` with these low 32 bits. */
-static uint64_t expand(uint64_t near, uint32_t low) { return near + (uint64_t)(int64_t)(int32_t)(low - (uint32_t)near); }
+static uint64_t expand(uint64_t near, uint32_t low)
+{
+	return near + (uint64_t)(int64_t)(int32_t)(low - (uint32_t)near);
+}
 
 static void note_map(struct sn_buf *b, uint64_t dsn, uint32_t ssn, uint16_t len)
 {

@@ -216,6 +216,7 @@ static bool up_segment(struct sn_subflow *sf, const struct sn_tcp_seg *seg, stru
 		return false;
 	if (sf->kind == SN_SF_PLAIN)
 		return true;
+	sf->bare = !mp->present;
 	if (fastclose(sf, seg, now))
 		return false;
 	if (sf->kind == SN_SF_CAPABLE && !sf->active && payload && (mp->present & SN_MP_BIT(SN_MP_CAPABLE)) &&
@@ -329,8 +330,9 @@ static void up_fin(struct sn_subflow *sf, sn_time now)
 static void up_closed(struct sn_subflow *sf, enum sn_err err, sn_time now)
 {
 	struct sn_conn *c = sf->conn;
-	/* An abort is our own doing and explains nothing, unless it is all we have. */
-	if (err != SN_E_ABORTED || !c->last_err)
+	/* An abort is our own doing and a join that does not come about is no loss: they explain nothing. */
+	bool never_was = sf->kind == SN_SF_JOIN && sf->state == SN_SF_OPENING;
+	if (!never_was && (err != SN_E_ABORTED || !c->last_err))
 		c->last_err = err;
 	sf->tcp = NULL;
 	sn_sent_lost(c, sf->slot);

@@ -23,12 +23,13 @@ bool sn_mptcp_init(struct sn_engine *e);
 
 /* What to do with a SYN that matches no flow. */
 enum sn_syn_verdict {
-	SN_SYN_TAKEN,   /* a record was made (or the SYN was silently dropped and counted) */
-	SN_SYN_REFUSE,  /* nobody listens: the caller answers RST; opts/opt_len may hold MP_TCPRST */
-	SN_SYN_FORWARD  /* an MP_JOIN for worker *owner */
+	SN_SYN_TAKEN,  /* a record was made (or the SYN was silently dropped and counted) */
+	SN_SYN_REFUSE, /* nobody listens: the caller answers RST; opts/opt_len may hold MP_TCPRST */
+	SN_SYN_FORWARD /* an MP_JOIN for worker *owner */
 };
-enum sn_syn_verdict sn_mptcp_syn(struct sn_engine *e, uint16_t port, const struct sn_flow *flow, const struct sn_tcp_seg *syn,
-				 uint32_t *owner, uint8_t *opts, uint32_t *opt_len, sn_time now);
+enum sn_syn_verdict sn_mptcp_syn(struct sn_engine *e, uint16_t port, const struct sn_flow *flow,
+				 const struct sn_tcp_seg *syn, uint32_t *owner, uint8_t *opts, uint32_t *opt_len,
+				 sn_time now);
 
 /* One submission of the channel in slot `slot`. Returns false when the application broke the protocol (the caller ends
  * the session). A refused but legal request answers SN_CQ_ERROR and returns true. */

@@ -21,12 +21,12 @@ struct sn_conn_list {
 
 /* One listening port of one application on this worker. */
 struct sn_listener {
-	uint8_t flags;       /* SN_OPF_* */
-	uint8_t sched;       /* enum sn_sched_id */
+	uint8_t flags; /* SN_OPF_* */
+	uint8_t sched; /* enum sn_sched_id */
 	uint16_t lport;
-	uint32_t slot;       /* channel */
+	uint32_t slot; /* channel */
 	uint32_t backlog;
-	uint32_t pending;    /* connections in the handshake or not yet taken by SN_OP_ACCEPT */
+	uint32_t pending; /* connections in the handshake or not yet taken by SN_OP_ACCEPT */
 	uint64_t user;
 	struct sn_addr laddr; /* any: every address of ours */
 };
@@ -37,11 +37,11 @@ enum sn_block { SN_BLOCK_CQ = 0, SN_BLOCK_RX = 1, SN_BLOCK_KINDS = 2 };
 enum { SN_MPTCP_CHANNELS = 64, SN_CONN_INDEX_BITS = 20 };
 
 struct sn_mptcp {
-	struct sn_slab conns;    /* struct sn_conn */
-	struct sn_slab subflows; /* struct sn_subflow */
-	struct sn_slab chunks;   /* struct sn_chunk */
-	struct sn_slab sents;    /* struct sn_sent: which subflow carried what */
-	uint16_t *generation;    /* per connection index: makes an old id stale */
+	struct sn_slab conns;     /* struct sn_conn */
+	struct sn_slab subflows;  /* struct sn_subflow */
+	struct sn_slab chunks;    /* struct sn_chunk */
+	struct sn_slab sents;     /* struct sn_sent: which subflow carried what */
+	uint16_t *generation;     /* per connection index: makes an old id stale */
 	struct sn_slab listeners; /* struct sn_listener */
 
 	struct sn_conn **bucket; /* token hash */
@@ -51,10 +51,10 @@ struct sn_mptcp {
 
 	struct sn_conn_list run; /* something to do */
 	struct sn_conn_list blocked[SN_MPTCP_CHANNELS][SN_BLOCK_KINDS];
-	struct sn_timer retry;   /* looks again at full completion rings */
+	struct sn_timer retry;                   /* looks again at full completion rings */
 	uint32_t slot_chunks[SN_MPTCP_CHANNELS]; /* chunks in use per channel: none may take them all */
-	struct sn_chunk *zombies; /* chunks whose connection is gone while a port still reads them */
-	bool draining;           /* no new connections */
+	struct sn_chunk *zombies;                /* chunks whose connection is gone while a port still reads them */
+	bool draining;                           /* no new connections */
 };
 
 #endif

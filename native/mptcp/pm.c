@@ -128,7 +128,8 @@ bool sn_pm_segment(struct sn_subflow *sf, const struct sn_tcp_seg *seg, sn_time 
 	const struct sn_mp_opts *mp = &seg->mp;
 	uint8_t slot = sf->slot;
 
-	if (SN_LIKELY(!(mp->present & (SN_MP_BIT(SN_MP_ADD_ADDR) | SN_MP_BIT(SN_MP_REMOVE_ADDR) | SN_MP_BIT(SN_MP_PRIO)))))
+	if (SN_LIKELY(!(mp->present &
+			(SN_MP_BIT(SN_MP_ADD_ADDR) | SN_MP_BIT(SN_MP_REMOVE_ADDR) | SN_MP_BIT(SN_MP_PRIO)))))
 		return true;
 	if (mp->present & SN_MP_BIT(SN_MP_PRIO)) {
 		c->e->counters.MPPrioRx++;
@@ -278,9 +279,16 @@ static void withdraw(struct sn_conn *c, uint8_t id, bool told, sn_time now)
 		c->e->counters.RmAddrTx++;
 		ack_with(by, SN_OWE_REMOVE, now);
 	}
-	for (uint32_t i = 0; i < SN_MAX_SUBFLOWS; i++)
-		if (c->sf[i] && c->sf[i]->kind == SN_SF_JOIN && c->sf[i]->local_id == id)
-			sn_sf_leave(c->sf[i], now);
+	for (uint32_t i = 0; i < SN_MAX_SUBFLOWS; i++) {
+		struct sn_subflow *sf = c->sf[i];
+		if (!sf || sf->kind != SN_SF_JOIN || sf->local_id != id)
+			continue;
+		/* An announced address led here: it is not joined over this path again. */
+		for (uint32_t k = 0; k < SN_MAX_REMOTES; k++)
+			if (c->remote[k].used && sn_addr_eq(&c->remote[k].addr, &sf->flow.remote))
+				c->remote[k].path.fails = SN_PATH_TRIES;
+		sn_sf_leave(sf, now);
+	}
 }
 
 enum sn_err sn_mptcp_endpoint_del(struct sn_engine *e, uint8_t id, sn_time now)

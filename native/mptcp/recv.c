@@ -19,7 +19,8 @@ uint32_t sn_recv_window(struct sn_conn *c)
 	uint32_t size = c->e->cfg.rcvbuf, used = c->rq_bytes + c->held_bytes;
 	uint64_t edge = c->rcv_nxt + (used < size ? size - used : 0);
 	/* RFC 9293 3.8.6.2.2: the edge moves by worthwhile steps. */
-	if (sn_dsn_lt(c->rcv_edge, edge) && (edge - c->rcv_edge >= SMALL_STEP || c->rcv_edge - c->rcv_nxt >= SMALL_STEP))
+	if (sn_dsn_lt(c->rcv_edge, edge) &&
+	    (edge - c->rcv_edge >= SMALL_STEP || c->rcv_edge - c->rcv_nxt >= SMALL_STEP))
 		c->rcv_edge = edge;
 	if (sn_dsn_lt(c->rcv_edge, c->rcv_nxt)) /* by one: a DATA_FIN needs no window */
 		c->rcv_edge = c->rcv_nxt;

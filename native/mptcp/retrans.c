@@ -234,6 +234,9 @@ void sn_retrans_fire(struct sn_timer *t, sn_time now)
 		return;
 	}
 	struct sn_subflow *sf = sn_conn_any_up(c);
+	/* Acknowledged without a DATA_ACK, by segments without options: somebody strips them (RFC 8684 3.7). */
+	if (sf && out && sf->bare && all_idle(c) && sn_conn_fallback(c, sf, now))
+		return;
 	if (sf && shut) {
 		c->e->counters.tcp_probes++;
 		c->ops->probe(sf->tcp, now);

@@ -197,25 +197,20 @@ bool sn_mptcp_submit(struct sn_engine *e, uint32_t slot, const struct sn_sqe *s,
 	enum sn_err err;
 
 	switch (s->op) {
-	case SN_OP_NOP:
-		return true;
+	case SN_OP_NOP: return true;
 	case SN_OP_CONNECT:
 		err = connect_to(e, slot, s, now);
 		if (err)
 			answer(e, slot, SN_CQ_CONNECTED, s, err);
 		return true;
-	case SN_OP_LISTEN:
-		answer(e, slot, SN_CQ_LISTENING, s, listen_on(e, slot, s));
-		return true;
+	case SN_OP_LISTEN: answer(e, slot, SN_CQ_LISTENING, s, listen_on(e, slot, s)); return true;
 	case SN_OP_UNLISTEN:
 		l = find_listener(e, slot, s->user);
 		if (l)
 			unlisten(e, l, now);
 		return true;
-	case SN_OP_SEND:
-		return send_bytes(e, slot, s, now);
-	case SN_OP_RELEASE:
-		return release(e, slot, s);
+	case SN_OP_SEND: return send_bytes(e, slot, s, now);
+	case SN_OP_RELEASE: return release(e, slot, s);
 	case SN_OP_ACCEPT:
 	case SN_OP_SHUTDOWN:
 	case SN_OP_CLOSE:
@@ -235,8 +230,7 @@ bool sn_mptcp_submit(struct sn_engine *e, uint32_t slot, const struct sn_sqe *s,
 			sn_conn_wake(c);
 		}
 		return true;
-	default:
-		return false;
+	default: return false;
 	}
 }
 

@@ -108,11 +108,14 @@ static uint32_t put_options(struct sn_tcp *t, uint8_t *p, const struct build *b,
 	return n;
 }
 
-/* Points tx at the payload of a record. False if it lies in more than SN_TX_REFS pieces. */
+/* Points tx at the payload of a record. False if it lies in more than SN_TX_REFS pieces
+ * or in a buffer of our own. */
 static bool reference(struct sn_tx *tx, const struct sn_tcp_txseg *s)
 {
 	uint32_t left = s->len, off = s->off;
 
+	if (off == SN_TXS_OWN)
+		return false;
 	for (struct sn_chunk *c = s->chunk; left; c = c->next) {
 		uint32_t n = SN_MIN(c->len - off, left);
 		if (n) {
@@ -145,18 +148,11 @@ static uint16_t sum_of(const struct sn_tx *tx)
  * known. */
 static bool copy_payload(const struct sn_buf *b, const struct sn_tcp_txseg *s)
 {
-	uint32_t at = SN_HEADROOM + SN_TCP_HDR_MIN + SN_TCP_OPT_MAX, left = s->len, off = s->off;
+	uint32_t at = SN_HEADROOM + SN_TCP_HDR_MIN + SN_TCP_OPT_MAX;
 
-	if (at + left > b->room)
+	if (at + s->len > b->room)
 		return false;
-	uint8_t *p = b->base + at;
-	for (struct sn_chunk *c = s->chunk; left; c = c->next) {
-		uint32_t n = SN_MIN(c->len - off, left);
-		memcpy(p, c->data + off, n);
-		p += n;
-		left -= n;
-		off = 0;
-	}
+	sn_txseg_read(s, b->base + at);
 	return true;
 }
 
@@ -201,10 +197,6 @@ static bool transmit(struct sn_tcp *t, struct build *b, sn_time now)
 	sn_tcp_emit(p, &h, opt_len);
 	tx.hdr->data = p;
 	tx.hdr->len = SN_TCP_HDR_MIN + opt_len;
-	if (own) {
-		memcpy(p + tx.hdr->len, b->s->copy->data, b->s->len);
-		tx.hdr->len += b->s->len;
-	}
 	if (copied) { /* the net layer sees it as part of the header */
 		memmove(p + tx.hdr->len, copy, copied);
 		tx.hdr->len += copied;

@@ -92,10 +92,14 @@ void sn_tcp_txq_free(struct sn_tcp *t)
 		sn_tcp_txq_drop_head(t);
 }
 
-static void copy_payload(const struct sn_tcp_txseg *s, uint8_t *to)
+void sn_txseg_read(const struct sn_tcp_txseg *s, uint8_t *to)
 {
 	uint32_t left = s->len, off = s->off;
 
+	if (off == SN_TXS_OWN) {
+		memcpy(to, s->copy->data, left);
+		return;
+	}
 	for (const struct sn_chunk *c = s->chunk; left; c = c->next, off = 0) {
 		uint32_t n = SN_MIN(c->len - off, left);
 		memcpy(to, c->data + off, n);
@@ -117,7 +121,7 @@ bool sn_tcp_txq_own(struct sn_tcp *t)
 		}
 		b->data = b->base;
 		b->len = s->len;
-		copy_payload(s, b->data);
+		sn_txseg_read(s, b->data);
 		drop_refs(s);
 		s->copy = b;
 		s->off = SN_TXS_OWN;

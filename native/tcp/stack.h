@@ -29,10 +29,6 @@ struct sn_tcp_stack {
 	struct sn_tcp *tw_head, *tw_tail; /* TIME_WAIT, oldest first: the first to go when records run out */
 };
 
-/* Or'ed into the opt_reserve of set_shared_window: the options on data carry a checksum, so want.payload_sum is needed
- * even where the port computes TCP checksums itself. */
-#define SN_TCP_RESERVE_SUM 0x80000000u
-
 void sn_tcp_cfg_default(struct sn_tcp_cfg *cfg);
 /* Lays tables out in the engine's region by cfg.max_subflows and cfg.max_segs. */
 bool sn_tcp_init(struct sn_engine *e);

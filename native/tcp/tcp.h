@@ -227,6 +227,7 @@ void sn_tcp_txq_append(struct sn_tcp *t, struct sn_tcp_txseg *s);
 void sn_tcp_txq_drop_head(struct sn_tcp *t);
 void sn_tcp_txq_free(struct sn_tcp *t);
 bool sn_tcp_txq_own(struct sn_tcp *t); /* sn_tcp_ops.own */
+void sn_txseg_read(const struct sn_tcp_txseg *s, uint8_t *to); /* copies the payload */
 void sn_tcp_sack_apply(struct sn_tcp *t, const struct sn_tcp_seg *seg, struct sn_tcp_ackinfo *info, sn_time now);
 /* RFC 6675 IsLost for everything the latest SACKs decide. Returns true if a record was newly marked. */
 bool sn_tcp_mark_lost(struct sn_tcp *t);

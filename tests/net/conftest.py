@@ -19,6 +19,17 @@ SOURCES = (Path("/usr/src/linux-source-6.1.tar.xz"),)
 SELFTEST = "tools/testing/selftests/net/mptcp/mptcp_connect.c"
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _own_control_sockets(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Apart from instances that this machine may have."""
+    folder = tmp_path_factory.mktemp("run")
+    folder.chmod(0o755)
+    folder.parent.chmod(0o755)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SENNIT_RUNTIME_DIR", str(folder))
+        yield
+
+
 @pytest.fixture(scope="module")
 def lab() -> Iterator[Lab]:
     """Three paths of 100 Mbit/s."""

@@ -30,9 +30,15 @@ time.sleep(1000)
 Eventually = Callable[[Callable[[], bool], float], bool]
 
 
+@pytest.fixture
+def own_lab() -> Iterator[Lab]:
+    with Lab() as made:
+        yield made
+
+
 @pytest.fixture(params=["0", "0-1"], ids=["one-worker", "two-workers"])
-def own_runtime(lab: Lab, request: pytest.FixtureRequest) -> Iterator[Runtime]:
-    with Runtime(lab, lcores=request.param) as made:
+def own_runtime(own_lab: Lab, request: pytest.FixtureRequest) -> Iterator[Runtime]:
+    with Runtime(own_lab, lcores=request.param) as made:
         yield made
 
 
@@ -77,10 +83,10 @@ def test_kill_9_of_an_application_closes_its_connections_and_frees_its_memory(
 
 
 def test_kill_9_of_a_worker_gives_an_error_and_a_new_worker_serves(
-    lab: Lab, own_runtime: Runtime, eventually: Eventually
+    own_lab: Lab, own_runtime: Runtime, eventually: Eventually
 ) -> None:
-    peer = start_peer(lab)
-    connection = sdk.connect((lab.peer_address(1), PORT), timeout=10, instance=own_runtime.name)
+    peer = start_peer(own_lab)
+    connection = sdk.connect((own_lab.peer_address(1), PORT), timeout=10, instance=own_runtime.name)
     connection.sendall(bytes(100000))
     victim = own_runtime.status().workers[connection.worker]
     os.kill(victim.pid, signal.SIGKILL)
@@ -103,8 +109,8 @@ def test_kill_9_of_a_worker_gives_an_error_and_a_new_worker_serves(
 
     # Every worker serves: as many connections as it takes to meet each.
     for port in range(PORT + 1, PORT + 5):
-        far = start_peer(lab, port=port)
-        with sdk.connect((lab.peer_address(1), port), timeout=10, instance=own_runtime.name) as fresh:
+        far = start_peer(own_lab, port=port)
+        with sdk.connect((own_lab.peer_address(1), port), timeout=10, instance=own_runtime.name) as fresh:
             for block in Pattern(1 << 20).blocks():
                 fresh.sendall(block)
             fresh.shutdown(1)
@@ -112,7 +118,7 @@ def test_kill_9_of_a_worker_gives_an_error_and_a_new_worker_serves(
             assert far.done().sha256 == Pattern(1 << 20).sha256()
 
 
-def test_a_new_worker_takes_over_the_listeners(lab: Lab, own_runtime: Runtime, eventually: Eventually) -> None:
+def test_a_new_worker_takes_over_the_listeners(own_lab: Lab, own_runtime: Runtime, eventually: Eventually) -> None:
     with sdk.listen(("0.0.0.0", PORT), instance=own_runtime.name, timeout=10) as listener:
         for victim in own_runtime.status().workers:
             os.kill(victim.pid, signal.SIGKILL)
@@ -124,7 +130,7 @@ def test_a_new_worker_takes_over_the_listeners(lab: Lab, own_runtime: Runtime, e
             )
         time.sleep(0.2)
         for _ in range(4):
-            peer = KernelProcess(lab, lab.peer, PORT, "client", lab.host_address(1), "send", 1 << 16)
+            peer = KernelProcess(own_lab, own_lab.peer, PORT, "client", own_lab.host_address(1), "send", 1 << 16)
             connection, _ = listener.accept()
             with connection:
                 connection.settimeout(10)
