@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Inputs of the cffi generator: the abi headers in name order are the cdef, the prelude includes their owner headers."""
+"""Inputs of the cffi generator: the abi headers in name order are the cdef; the prelude includes their owners."""
 
 from __future__ import annotations
 

@@ -151,7 +151,7 @@ def fuzz(seconds: float, only: str | None = None) -> Iterator[Outcome]:
 
 
 def pytest(name: str, *arguments: str) -> Outcome:
-    ok, output = run(name, sys.executable, "-P", "-m", "pytest", "--color=no", *arguments, live=True)
+    ok, output = run(name, sys.executable, "-P", "-m", "pytest", "--color=no", "-rs", *arguments, live=True)
     closing = output.splitlines()[-1] if output else ""
     words = {word: int(n) for n, word in re.findall(r"(\d+) (passed|failed|errors?|skipped)", closing)}
     passed = words.get("passed", 0)

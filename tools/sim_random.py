@@ -7,6 +7,17 @@ import random
 
 from sennit.tools import sim_driver as driver
 
+PATH_MANAGERS = (
+    0,
+    driver.SIGNAL,
+    driver.SIGNAL,
+    driver.SIGNAL,
+    driver.SUBFLOW,
+    driver.SUBFLOW | driver.SIGNAL,
+    driver.SUBFLOW | driver.FULLMESH,
+    driver.SUBFLOW | driver.FULLMESH | driver.SIGNAL,
+)
+
 
 def _link(r: random.Random, rate: float, delay_ms: float) -> driver.Link:
     """Most links are clean; each fault by itself sometimes, all of them rarely."""
@@ -74,7 +85,7 @@ def scenario(seed: int) -> driver.Scenario:
         workers_a=r.choice((1, 1, 2, 4)),
         workers_b=r.choice((1, 1, 2, 3)),
         steering=r.choice((0, 0, 1, 2)),
-        pm=r.choice((driver.SIGNAL, driver.SIGNAL, driver.SIGNAL, 0)),
+        pm=r.choice(PATH_MANAGERS),
         closing=r.choice((0, 0, 1, 2)),
         sched_a=r.choice((0, 1, 2)),
         sched_b=r.choice((0, 1, 2)),

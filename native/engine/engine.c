@@ -71,6 +71,7 @@ struct sn_engine *sn_engine_init(void *mem, size_t size, const struct sn_engine_
 		return NULL;
 	e->cfg = *cfg;
 	e->now = now;
+	e->ooo_max = UINT32_MAX;
 	e->region = region;
 	e->tcp_ops = sn_tcp_ops_find(cfg->tcp_engine);
 	sn_wheel_init(&e->wheel, now);
@@ -174,6 +175,7 @@ sn_time sn_engine_poll(struct sn_engine *e, sn_time now, uint32_t *work)
 	bool more = false;
 
 	e->now = now;
+	sn_pressure_look(e, now);
 	for (uint32_t i = 0; i < e->channels; i++) {
 		struct sn_channel *ch = e->channel[i];
 		if (!ch)

@@ -23,6 +23,9 @@
 
 enum { SN_MAX_CHANNELS = 64, SN_TX_BURST = 64 };
 
+/* How short packet buffers are (engine/pressure.c). */
+enum sn_tight { SN_TIGHT_NOT, SN_TIGHT_SHORT, SN_TIGHT_LAST };
+
 /* What the engine asks of its surroundings. All are called on the engine's thread. */
 struct sn_engine_hooks {
 	void *ctx;
@@ -66,6 +69,9 @@ struct sn_engine {
 	struct sn_channel *channel[SN_MAX_CHANNELS]; /* NULL: free slot */
 	uint32_t channels;                           /* highest slot in use + 1 */
 	uint64_t ended; /* bit per slot: the application broke the protocol, everything of it was ended */
+	uint8_t tight;    /* enum sn_tight, as of the last poll */
+	uint32_t ooo_max; /* buffers that one out-of-order queue may hold now */
+	sn_time prune_at;
 	struct {
 		uint32_t n;
 		struct sn_tx v[SN_TX_BURST];
@@ -129,6 +135,8 @@ static inline void sn_engine_random(struct sn_engine *e, void *out, size_t n)
 {
 	e->cfg.hooks.random(e->cfg.hooks.ctx, out, n);
 }
+/* Looks at the pool: sets tight and ooo_max. */
+void sn_pressure_look(struct sn_engine *e, sn_time now);
 /* Owner of a local port chosen by some worker for an active open, or -1 if it lies in no block. */
 int32_t sn_engine_port_owner(const struct sn_engine *e, uint16_t lport);
 

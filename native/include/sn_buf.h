@@ -42,18 +42,41 @@ struct sn_buf {
 };
 _Static_assert(sizeof(struct sn_buf) == 128, "two cache lines");
 
-/* Where buffers come from. alloc may return NULL; both are called by the owning worker only. */
+/* Where buffers come from. alloc may return NULL; alloc and free are called by the owning worker only. */
 struct sn_pool {
 	struct sn_buf *(*alloc)(struct sn_pool *);
 	void (*free)(struct sn_pool *, struct sn_buf *);
 	void *ctx;
+	/* Optional: how many are free, and of how many that is the rest (what lies in receive rings does not count). Any
+	 * worker may ask. Without it a pool never counts as short. */
+	uint32_t (*avail)(struct sn_pool *, uint32_t *size);
 };
 
 /* Bytes kept free in front of a TCP header so that IPv6/IPv4 and Ethernet + VLAN headers can be prepended. */
 #define SN_HEADROOM 128
 
+static inline uint32_t sn_pool_avail(struct sn_pool *p, uint32_t *size)
+{
+	*size = 0;
+	return p->avail ? p->avail(p, size) : UINT32_MAX;
+}
+/* Less than a quarter is free. */
+static inline bool sn_pool_short(struct sn_pool *p)
+{
+	uint32_t size, free = sn_pool_avail(p, &size);
+	return free < size / 4;
+}
 static inline struct sn_buf *sn_buf_alloc(struct sn_pool *p) { return p->alloc(p); }
 static inline void sn_buf_free(struct sn_buf *b) { b->pool->free(b->pool, b); }
+/* Copies b's bytes behind a's if there is room. b stays the caller's. */
+static inline bool sn_buf_join(struct sn_buf *a, const struct sn_buf *b)
+{
+	if ((size_t)(a->base + a->room - (a->data + a->len)) < b->len)
+		return false;
+	memcpy(a->data + a->len, b->data, b->len);
+	a->len += b->len;
+	return true;
+}
 /* Frees a whole chain linked by `next`. */
 static inline void sn_buf_free_chain(struct sn_buf *b)
 {

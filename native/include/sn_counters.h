@@ -17,6 +17,7 @@
 	X(tx_full, "frames dropped because a port's queue was full")              \
 	X(tx_nobuf, "frames not built because the pool was empty")                \
 	X(tx_no_route, "frames not sent: no way to the address from this port")   \
+	X(forward_table_full, "joins not remembered: all entries are in use")     \
 	X(misdirected, "frames of another worker's connections that landed here") \
 	X(forward_full, "misdirected frames dropped: forward ring full")          \
 	X(rx_drop_eth, "not for us, or an unknown EtherType")                     \
@@ -47,6 +48,8 @@
 	X(tcp_rst_limited, "segments without a connection not answered: RST rate")\
 	X(tcp_no_flow, "segments without a connection")                           \
 	X(tcp_syn_drop, "SYN dropped: table or backlog full")                     \
+	X(tcp_syn_expired, "half-open connections given up: no third ACK came")   \
+	X(tcp_syn_evicted, "old half-open connections that made room for a SYN")  \
 	X(tcp_probes, "zero-window probes sent")                                  \
 	X(tcp_active_opens, "connections and joins we opened")                    \
 	X(tcp_passive_opens, "connections and joins peers opened")                \
@@ -94,6 +97,8 @@
 	X(MPRstRx, "MP_TCPRST received")                                          \
 	X(MPOptBad, "malformed MPTCP option ignored")                             \
 	X(RcvPruned, "data dropped: connection-level queue limit")                \
+	X(pool_tight, "times the pool of packet buffers became short")            \
+	X(pool_refused, "data not taken: pool short and the application stuck")   \
 	X(SubflowStale, "subflow put aside as stale")                             \
 	X(SubflowRecover, "stale subflow used again")                             \
 	X(conn_opened, "connections established")                                 \

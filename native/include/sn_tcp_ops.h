@@ -58,6 +58,8 @@ struct sn_tcp_up {
 	/* Last word: the record is gone or lives on only in TIME_WAIT without an owner. err: SN_OK after an orderly close,
 	 * SN_E_RESET, SN_E_REFUSED, SN_E_TIMEDOUT, SN_E_HOSTUNREACH, SN_E_NETUNREACH, SN_E_ABORTED. */
 	void (*closed)(struct sn_subflow *, enum sn_err err, sn_time now);
+	/* Asked only while buffers are very short: may data be taken? What is refused was not acknowledged and comes again. */
+	bool (*admit)(struct sn_subflow *);
 };
 
 /* Everything needed to open a flow. */
@@ -122,6 +124,8 @@ struct sn_tcp_ops {
 	uint32_t (*peer_window)(const struct sn_tcp *); /* last window field received, scaled, bytes */
 	/* True while every byte sent was acknowledged at subflow level. */
 	bool (*idle)(const struct sn_tcp *);
+	/* Buffers are short: drops out-of-order queues of more than `most` buffers. */
+	void (*prune)(struct sn_engine *, uint32_t most);
 };
 
 /* Or'ed into the opt_reserve of set_shared_window: the options on data carry a checksum, so want.payload_sum is needed

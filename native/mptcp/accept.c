@@ -1,8 +1,73 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * SYNs of peers: new connections for listeners, joins for connections (RFC 8684 3.1, 3.2).
+ *
+ * What a SYN alone can take is bounded: handshakes under way hold at most a quarter of the connections, joins leave a
+ * quarter of the subflows for first ones. When a backlog or that quarter is full, a handshake that makes no progress for
+ * HALF_PATIENCE makes room; a younger one does not, so that a crowd is not taken for a flood.
  */
 #include "mptcp/conn.h"
+
+enum { HALF_LOOK = 64 }; /* handshakes looked at for one of the same listener */
+#define HALF_PATIENCE SN_SEC
+
+/* --- handshakes under way --- */
+
+static void half_enter(struct sn_conn *c)
+{
+	struct sn_mptcp *m = &c->e->mptcp;
+
+	c->half = true;
+	c->half_prev = m->half_tail;
+	*(m->half_tail ? &m->half_tail->half_next : &m->half_head) = c;
+	m->half_tail = c;
+	m->half++;
+}
+
+void sn_half_leave(struct sn_conn *c)
+{
+	struct sn_mptcp *m = &c->e->mptcp;
+
+	if (!c->half)
+		return;
+	*(c->half_prev ? &c->half_prev->half_next : &m->half_head) = c->half_next;
+	*(c->half_next ? &c->half_next->half_prev : &m->half_tail) = c->half_prev;
+	c->half_next = c->half_prev = NULL;
+	c->half = false;
+	m->half--;
+}
+
+/* Ends the oldest handshake (of one listener, or NULL: of any) that is past its patience. */
+static bool half_evict(struct sn_engine *e, const struct sn_listener *l, sn_time now)
+{
+	struct sn_conn *c = e->mptcp.half_head;
+
+	for (uint32_t i = 0; l && c && c->listener != l; i++)
+		c = i < HALF_LOOK ? c->half_next : NULL;
+	if (!c || now - c->opened < HALF_PATIENCE)
+		return false;
+	e->counters.tcp_syn_evicted++;
+	sn_conn_fail(c, SN_E_TIMEDOUT, false, NULL, now);
+	/* Nobody was told of it and TCP is not in the middle of a call for it. */
+	if (!c->nsf)
+		sn_conn_free(c);
+	return true;
+}
+
+/* A record for a new handshake, or NULL. */
+static struct sn_conn *half_new(struct sn_engine *e, struct sn_listener *l, sn_time now)
+{
+	const struct sn_slab *conns = &e->mptcp.conns;
+
+	if (l->pending >= l->backlog && (!half_evict(e, l, now) || l->pending >= l->backlog))
+		return NULL;
+	bool full = e->mptcp.half >= SN_MAX(conns->count / 4, 1u) || conns->used == conns->count;
+	if (full && !half_evict(e, NULL, now))
+		return NULL;
+	return sn_conn_new(e, l->slot, now);
+}
+
+/* --- SYNs --- */
 
 static enum sn_syn_verdict refuse(struct sn_engine *e, enum sn_rst_reason why, uint8_t *opts, uint32_t *opt_len)
 {
@@ -34,7 +99,10 @@ static enum sn_syn_verdict take_join(struct sn_engine *e, uint16_t port, const s
 		e->counters.MPJoinRejected++;
 		return refuse(e, SN_RST_PROHIBITED, opts, opt_len);
 	}
-	struct sn_subflow *sf = sn_sf_new(c, SN_SF_JOIN, flow, port);
+	/* First subflows come first. */
+	const struct sn_slab *table = &e->mptcp.subflows;
+	struct sn_subflow *sf =
+		table->count - table->used > table->count / 4 ? sn_sf_new(c, SN_SF_JOIN, flow, port) : NULL;
 	if (!sf)
 		return refuse(e, SN_RST_RESOURCES, opts, opt_len);
 	sf->backup = j->backup;
@@ -46,7 +114,6 @@ static enum sn_syn_verdict take_join(struct sn_engine *e, uint16_t port, const s
 	sf->hmac64 = sn_get64(h);
 	sn_mp_hmac_join(c->remote_key, c->local_key, sf->remote_nonce, sf->local_nonce, h);
 	memcpy(sf->hmac, h, sizeof sf->hmac);
-	c->joined = true;
 	if (!sn_sf_accept(sf, syn, now))
 		e->counters.tcp_syn_drop++;
 	return SN_SYN_TAKEN;
@@ -81,7 +148,7 @@ enum sn_syn_verdict sn_mptcp_syn(struct sn_engine *e, uint16_t port, const struc
 	struct sn_listener *l = find_listener(e, flow);
 	if (!l || e->mptcp.draining)
 		return refuse(e, SN_RST_NONE, opts, opt_len);
-	struct sn_conn *c = l->pending < l->backlog ? sn_conn_new(e, l->slot, now) : NULL;
+	struct sn_conn *c = half_new(e, l, now);
 	if (!c) {
 		e->counters.tcp_syn_drop++;
 		return SN_SYN_TAKEN;
@@ -112,6 +179,8 @@ enum sn_syn_verdict sn_mptcp_syn(struct sn_engine *e, uint16_t port, const struc
 	if (!sf || !sn_sf_accept(sf, syn, now)) {
 		e->counters.tcp_syn_drop++;
 		sn_conn_free(c);
+	} else {
+		half_enter(c);
 	}
 	return SN_SYN_TAKEN;
 }

@@ -19,6 +19,7 @@ void sn_conn_fail(struct sn_conn *c, enum sn_err err, bool fast, const struct sn
 	c->dead = true;
 	c->shut = true;
 	c->err = err;
+	sn_half_leave(c);
 	for (uint32_t i = 0; i < SN_MAX_SUBFLOWS; i++) {
 		struct sn_subflow *sf = c->sf[i];
 		if (!sf || sf == except || !sf->tcp)

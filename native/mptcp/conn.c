@@ -75,6 +75,8 @@ void sn_conn_set_state(struct sn_conn *c, enum sn_conn_state state)
 {
 	if (c->state == state)
 		return;
+	if (state != SN_CONN_CONNECTING)
+		sn_half_leave(c);
 	if (state == SN_CONN_ESTABLISHED)
 		c->e->counters.conn_opened++;
 	else if (state == SN_CONN_CLOSED && c->state >= SN_CONN_ESTABLISHED)
@@ -94,7 +96,8 @@ struct sn_conn *sn_conn_new(struct sn_engine *e, uint32_t slot, sn_time now)
 	c->id = index | (e->mptcp.generation[index] + 1u) << SN_CONN_INDEX_BITS;
 	c->opened = now;
 	c->sched = sn_sched_by_id(e->cfg.sched);
-	c->rcv_edge = c->rcv_adv = e->cfg.rcvbuf;
+	c->rcv_size = SN_MIN(e->cfg.rcvbuf, SN_RCV_START);
+	c->rcv_edge = c->rcv_adv = c->rcv_size;
 	c->snd_edge = UINT32_MAX;
 	c->ann_cur = -1;
 	c->t_rtx.fire = sn_retrans_fire;
@@ -113,6 +116,7 @@ void sn_conn_free(struct sn_conn *c)
 	sn_wheel_cancel(&e->wheel, &c->t_close);
 	sn_wheel_cancel(&e->wheel, &c->t_pm);
 	sn_token_remove(c);
+	sn_half_leave(c);
 	sn_listener_left(c);
 	sn_send_purge(c);
 	sn_recv_purge(c);

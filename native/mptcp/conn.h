@@ -21,9 +21,12 @@ enum {
 		24, /* DSS with 32-bit DATA_ACK, 64-bit DSN, with or without checksum; also MP_CAPABLE + data */
 	SN_CHUNK_MAX = 65536,  /* larger sends are cut: the application gets its memory back piece by piece */
 	SN_SENT_MAX = 1 << 18, /* bytes that one sent record may span */
+	SN_RCV_START = 1 << 18, /* receive buffer of a new connection */
+	SN_RCV_TIGHT = 1 << 16, /* what it may queue while buffers are short */
 	SN_MAX_REMOTES = 8,    /* addresses of the peer remembered per connection */
 	SN_JOIN_ACK_TRIES = 6,
 	SN_ADD_ADDR_TRIES = 3,
+	SN_SYNACK_TRIES = 4,   /* timeouts of a SYN/ACK: 31 s in all with an initial one of 1 s */
 	SN_PATH_TRIES = 4,     /* failed joins over one pair of addresses */
 	SN_SYN_TRIES_MPTCP = 2 /* lost SYNs with MP_CAPABLE before one without is tried */
 };
@@ -143,6 +146,7 @@ struct sn_conn {
 		struct sn_conn_list *in;
 	} link; /* run or blocked list */
 	struct sn_conn *token_next;
+	struct sn_conn *half_next, *half_prev; /* sn_mptcp.half_head */
 	struct sn_listener *listener; /* while pending there */
 	uint32_t id;
 	uint32_t slot; /* channel; SN_SLAB_NONE: nobody to tell */
@@ -160,6 +164,7 @@ struct sn_conn {
 	bool reinjected;   /* connection-level retransmission happened: no fallback any more */
 	bool peer_no_join; /* C flag: not to the initial address */
 	bool hashed;       /* in the token table */
+	bool half;         /* in the list of handshakes under way */
 
 	bool owe_open, told; /* CONNECTED / ACCEPT is to be posted / was posted */
 	bool app_closed;     /* CLOSE: nothing more is delivered */
@@ -175,6 +180,7 @@ struct sn_conn {
 	bool starved;   /* a send found no record or buffer */
 	bool credit;    /* the window may have grown: look */
 	bool pm_dirty;
+	bool stuck;    /* data waits that the application does not take */
 	bool fin_word; /* this ACK carries the DATA_FIN, not MP_CAPABLE */
 	bool ack_all;  /* DATA_FIN state changed: pure ACK on every subflow */
 
@@ -206,6 +212,8 @@ struct sn_conn {
 	struct sn_buf *rq, *rq_tail; /* in order, for the application */
 	struct sn_buf *ooo, *ooo_tail;
 	uint32_t rq_bytes, ooo_bytes, ooo_count, held_bytes, slots_out;
+	uint32_t rcv_size;  /* receive buffer: begins small, grows up to cfg.rcvbuf with what the application reads */
+	uint32_t read_mark; /* bytes read since it grew */
 	uint64_t bytes_received, bytes_retrans, bytes_acked;
 	uint64_t close_mark; /* bytes_acked when t_close was set: patience is with those that get on */
 
@@ -271,6 +279,9 @@ void sn_mp_hmac_join(uint64_t k1, uint64_t k2, uint32_t n1, uint32_t n2, uint8_t
 uint64_t sn_mp_hmac_add_addr(uint64_t k_sender, uint64_t k_receiver, const struct sn_mp_add_addr *a);
 bool sn_mp_equal(const void *a, const void *b, uint32_t n); /* in constant time */
 
+/* --- accept.c --- */
+void sn_half_leave(struct sn_conn *c); /* the handshake is over, one way or the other */
+
 /* --- token.c --- */
 bool sn_token_new(struct sn_conn *c); /* draws key, token, idsn; inserts. false: no token could be made */
 void sn_token_remove(struct sn_conn *c);
@@ -305,6 +316,8 @@ void sn_recv_plain(struct sn_conn *c, struct sn_buf *chain, sn_time now);
 void sn_recv_fin(struct sn_conn *c, uint64_t dsn, sn_time now);
 uint32_t sn_recv_window(struct sn_conn *c);
 void sn_recv_credit(struct sn_conn *c, sn_time now); /* tells the peer about a grown window if it is worth it */
+/* The application read n bytes. */
+void sn_recv_read(struct sn_conn *c, uint32_t n);
 void sn_recv_purge(struct sn_conn *c);
 
 /* --- send.c --- */

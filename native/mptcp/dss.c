@@ -318,9 +318,14 @@ static enum verdict take(struct sn_subflow *sf, struct sn_buf *b, sn_time now)
 		 * came before was held as well. */
 		sf->sum = sn_csum_fold(sn_csum_join(sf->sum, sn_csum_partial(b->data, b->len, 0), sf->summed));
 		sf->summed += b->len;
-		b->next = NULL;
-		*(sf->held ? &sf->held_tail->next : &sf->held) = b;
-		sf->held_tail = b;
+		/* What is held belongs to one mapping, without gaps. */
+		if (sf->held && sn_buf_join(sf->held_tail, b)) {
+			sn_buf_free(b);
+		} else {
+			b->next = NULL;
+			*(sf->held ? &sf->held_tail->next : &sf->held) = b;
+			sf->held_tail = b;
+		}
 		if (!last)
 			return GO_ON;
 		enum verdict v = verify(sf, now);

@@ -58,7 +58,7 @@ void sn_conn_keyed(struct sn_conn *c, uint64_t remote_key)
 	c->remote_key = remote_key;
 	sn_mp_key_digest(remote_key, &c->remote_token, &c->remote_idsn);
 	c->rcv_nxt = c->remote_idsn + 1;
-	c->rcv_edge = c->rcv_adv = c->rcv_nxt + c->e->cfg.rcvbuf;
+	c->rcv_edge = c->rcv_adv = c->rcv_nxt + c->rcv_size;
 	c->keyed = true;
 }
 
@@ -148,8 +148,10 @@ static bool third_ack(struct sn_subflow *sf, const struct sn_tcp_seg *seg, sn_ti
 			return false;
 		}
 		c->e->counters.MPJoinAckRx++;
-		if (sn_mp_equal(mp->join.hmac, sf->hmac, sizeof sf->hmac))
+		if (sn_mp_equal(mp->join.hmac, sf->hmac, sizeof sf->hmac)) {
+			c->joined = true; /* not before: anybody who saw the token can send a SYN */
 			return true;
+		}
 		c->e->counters.MPJoinAckHMacFailure++;
 		sn_sf_reset(sf, SN_RST_PROTOCOL, now);
 		return false;
@@ -288,6 +290,8 @@ static void up_acked(struct sn_subflow *sf, sn_time now)
 
 static uint32_t up_window(struct sn_subflow *sf) { return sn_recv_window(sf->conn); }
 
+static bool up_admit(struct sn_subflow *sf) { return !sf->conn->stuck; }
+
 static bool up_rto(struct sn_subflow *sf, uint32_t in_a_row, sn_time now)
 {
 	struct sn_conn *c = sf->conn;
@@ -295,6 +299,8 @@ static bool up_rto(struct sn_subflow *sf, uint32_t in_a_row, sn_time now)
 	if (sf->state == SN_SF_OPENING) {
 		if (sf->kind == SN_SF_JOIN)
 			return in_a_row <= 3;
+		if (!sf->active)
+			return in_a_row <= SN_SYNACK_TRIES;
 		/* Somebody on the path may drop SYNs with an option it does not know. */
 		if (sf->active && sf->kind == SN_SF_CAPABLE && in_a_row > SN_SYN_TRIES_MPTCP)
 			sn_conn_fallback(c, sf, now);
@@ -332,6 +338,8 @@ static void up_closed(struct sn_subflow *sf, enum sn_err err, sn_time now)
 	struct sn_conn *c = sf->conn;
 	/* An abort is our own doing and a join that does not come about is no loss: they explain nothing. */
 	bool never_was = sf->kind == SN_SF_JOIN && sf->state == SN_SF_OPENING;
+	if (sf->state == SN_SF_OPENING && !sf->active && err == SN_E_TIMEDOUT)
+		c->e->counters.tcp_syn_expired++;
 	if (!never_was && (err != SN_E_ABORTED || !c->last_err))
 		c->last_err = err;
 	sf->tcp = NULL;
@@ -351,4 +359,5 @@ const struct sn_tcp_up sn_mptcp_up = {
 	.rto = up_rto,
 	.fin = up_fin,
 	.closed = up_closed,
+	.admit = up_admit,
 };

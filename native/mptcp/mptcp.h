@@ -31,11 +31,16 @@ enum sn_syn_verdict sn_mptcp_syn(struct sn_engine *e, uint16_t port, const struc
 				 const struct sn_tcp_seg *syn, uint32_t *owner, uint8_t *opts, uint32_t *opt_len,
 				 sn_time now);
 
+/* Does somebody listen on this local port? */
+bool sn_mptcp_listens(const struct sn_engine *e, uint16_t lport);
+
 /* One submission of the channel in slot `slot`. Returns false when the application broke the protocol (the caller ends
  * the session). A refused but legal request answers SN_CQ_ERROR and returns true. */
 bool sn_mptcp_submit(struct sn_engine *e, uint32_t slot, const struct sn_sqe *sqe, sn_time now);
 /* Work put off to the end of a burst: deliveries to channels, scheduling of new data, ACKs owed. Returns work done. */
 uint32_t sn_mptcp_run(struct sn_engine *e, sn_time now);
+/* Buffers are short: drops out-of-order queues of more than `most` buffers. */
+void sn_mptcp_prune(struct sn_engine *e, uint32_t most);
 /* True if sn_mptcp_run has something that waits for nothing but time on the CPU. */
 bool sn_mptcp_runnable(const struct sn_engine *e);
 

@@ -49,6 +49,9 @@ struct sn_mptcp {
 
 	struct sn_endpoint endpoint[SN_MAX_ENDPOINTS]; /* id 0: free slot */
 
+	struct sn_conn *half_head, *half_tail; /* peers' handshakes under way, oldest first */
+	uint32_t half;
+
 	struct sn_conn_list run; /* something to do */
 	struct sn_conn_list blocked[SN_MPTCP_CHANNELS][SN_BLOCK_KINDS];
 	struct sn_timer retry;                   /* looks again at full completion rings */

@@ -50,6 +50,18 @@ static void ack_with(struct sn_subflow *sf, uint8_t owe, sn_time now)
 
 /* --- what the peer says --- */
 
+/* An address that a peer can be reached at: not one of ours, nor of no host at all. */
+static bool plausible(const struct sn_engine *e, const struct sn_addr *a)
+{
+	static const uint8_t loopback[16] = {[15] = 1};
+
+	if (sn_addr_is_v4(a)) {
+		uint8_t top = a->b[12];
+		return top != 0 && top != 127 && top < 224 && sn_net_addr_port(e, a) < 0;
+	}
+	return !sn_addr_is_any(a) && a->b[0] != 0xff && memcmp(a->b, loopback, 16) != 0;
+}
+
 static void remember(struct sn_conn *c, const struct sn_mp_add_addr *a)
 {
 	struct sn_remote *free_slot = NULL;
@@ -63,7 +75,8 @@ static void remember(struct sn_conn *c, const struct sn_mp_add_addr *a)
 			return; /* a second announcement changes nothing (RFC 8684 3.4.1) */
 		accepted += r->used && r->accepted;
 	}
-	if (!free_slot || sn_addr_is_any(&a->addr) || sn_net_addr_port(c->e, &a->addr) >= 0) {
+	/* Id 0 is the first subflow's address (RFC 8684 3.4.1). */
+	if (!free_slot || !a->id || !plausible(c->e, &a->addr)) {
 		c->e->counters.AddAddrDrop++;
 		return;
 	}

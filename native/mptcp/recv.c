@@ -5,7 +5,7 @@
  *
  *   rcv_nxt                 DATA_ACK
  *   [rcv_nxt, rcv_edge)     window; ooo lies in it, whatever lies outside is dropped
- *   rq_bytes + held_bytes   in order, not yet given back by the application: what the window lacks of cfg.rcvbuf
+ *   rq_bytes + held_bytes   in order, not yet given back by the application: what the window lacks of rcv_size
  *
  * The right edge never moves back. Hints: a subflow's data comes in growing order, so the place of its last out-of-order
  * buffer is where the search for the next one starts.
@@ -16,7 +16,9 @@ enum { SMALL_STEP = 2 * 1460 };
 
 uint32_t sn_recv_window(struct sn_conn *c)
 {
-	uint32_t size = c->e->cfg.rcvbuf, used = c->rq_bytes + c->held_bytes;
+	uint32_t size = c->rcv_size, used = c->rq_bytes + c->held_bytes;
+	if (SN_UNLIKELY(c->e->tight))
+		size = SN_MIN(size, (uint32_t)SN_RCV_TIGHT);
 	uint64_t edge = c->rcv_nxt + (used < size ? size - used : 0);
 	/* RFC 9293 3.8.6.2.2: the edge moves by worthwhile steps. */
 	if (sn_dsn_lt(c->rcv_edge, edge) &&
@@ -48,11 +50,24 @@ void sn_recv_credit(struct sn_conn *c, sn_time now)
 		for (uint32_t i = 0; i < SN_MAX_SUBFLOWS; i++)
 			if (sn_sf_usable(c->sf[i]))
 				c->ops->ack_now(c->sf[i]->tcp, now);
-	} else if (grown >= SN_MIN(c->e->cfg.rcvbuf / 4, SN_MAX(left / 2, (uint64_t)SMALL_STEP))) {
+	} else if (grown >= SN_MIN(c->rcv_size / 4, SN_MAX(left / 2, (uint64_t)SMALL_STEP))) {
 		struct sn_subflow *sf = sn_conn_any_up(c);
 		if (sf)
 			c->ops->ack_now(sf->tcp, now);
 	}
+}
+
+void sn_recv_read(struct sn_conn *c, uint32_t n)
+{
+	uint32_t most = c->e->cfg.rcvbuf;
+
+	/* Who reads half a buffer gets twice as much: the window keeps ahead of a sender in slow start, and a connection
+	 * that nobody reads from never holds more than it began with. */
+	c->read_mark += n;
+	if (c->rcv_size == most || c->read_mark < c->rcv_size / 2 || c->e->tight)
+		return;
+	c->rcv_size = c->rcv_size > most / 2 ? most : c->rcv_size * 2;
+	c->read_mark = 0;
 }
 
 /* Appends to the in-order queue. Small pieces are joined, so that tiny segments cannot hold the whole pool. */
@@ -66,9 +81,7 @@ static void append(struct sn_conn *c, struct sn_buf *b)
 		return;
 	}
 	c->rq_bytes += b->len;
-	if (t && (size_t)(t->base + t->room - (t->data + t->len)) >= b->len) {
-		memcpy(t->data + t->len, b->data, b->len);
-		t->len += b->len;
+	if (t && sn_buf_join(t, b)) {
 		sn_buf_free(b);
 		return;
 	}
@@ -123,7 +136,7 @@ static void insert(struct sn_conn *c, struct sn_subflow *sf, struct sn_buf *b)
 	struct sn_buf *at = NULL; /* last buffer that starts at or before b */
 
 	/* Memory is bounded by the window in bytes and by this in buffers. */
-	if (c->ooo_count >= c->e->cfg.rcvbuf / 512 + 64) {
+	if (c->ooo_count >= SN_MIN(c->rcv_size / 512 + 64, c->e->ooo_max)) {
 		c->e->counters.RcvPruned++;
 		sn_buf_free(b);
 		return;
@@ -159,6 +172,13 @@ static void insert(struct sn_conn *c, struct sn_subflow *sf, struct sn_buf *b)
 			sn_buf_free(b);
 			return;
 		}
+	}
+	if (at && b->dsn - at->dsn == at->len && sn_buf_join(at, b)) {
+		/* Tiny segments beside each other fill one buffer. */
+		c->ooo_bytes += b->len;
+		c->e->counters.OFOQueue++;
+		sn_buf_free(b);
+		return;
 	}
 	insert_after(c, at, b);
 	sf->ooo_hint = b;
@@ -247,13 +267,32 @@ void sn_recv_plain(struct sn_conn *c, struct sn_buf *chain, sn_time now)
 	sn_conn_wake(c);
 }
 
-void sn_recv_purge(struct sn_conn *c)
+static void drop_ooo(struct sn_conn *c)
 {
-	sn_buf_free_chain(c->rq);
 	sn_buf_free_chain(c->ooo);
-	c->rq = c->rq_tail = c->ooo = c->ooo_tail = NULL;
-	c->rq_bytes = c->ooo_bytes = c->ooo_count = 0;
+	c->ooo = c->ooo_tail = NULL;
+	c->ooo_bytes = c->ooo_count = 0;
 	for (uint32_t i = 0; i < SN_MAX_SUBFLOWS; i++)
 		if (c->sf[i])
 			c->sf[i]->ooo_hint = NULL;
+}
+
+void sn_recv_purge(struct sn_conn *c)
+{
+	sn_buf_free_chain(c->rq);
+	c->rq = c->rq_tail = NULL;
+	c->rq_bytes = 0;
+	c->stuck = false;
+	drop_ooo(c);
+}
+
+void sn_mptcp_prune(struct sn_engine *e, uint32_t most)
+{
+	for (uint32_t i = 0; i < e->mptcp.conns.count; i++) {
+		struct sn_conn *c = sn_slab_at(&e->mptcp.conns, i);
+		if (!c || c->ooo_count <= most)
+			continue;
+		e->counters.RcvPruned += c->ooo_count;
+		drop_ooo(c);
+	}
 }

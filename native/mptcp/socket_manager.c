@@ -41,6 +41,16 @@ void sn_listener_left(struct sn_conn *c)
 	c->listener = NULL;
 }
 
+bool sn_mptcp_listens(const struct sn_engine *e, uint16_t lport)
+{
+	for (uint32_t i = 0; i < e->mptcp.listeners.count; i++) {
+		const struct sn_listener *l = sn_slab_at(&e->mptcp.listeners, i);
+		if (l && l->lport == lport)
+			return true;
+	}
+	return false;
+}
+
 static struct sn_listener *find_listener(struct sn_engine *e, uint32_t slot, uint64_t user)
 {
 	for (uint32_t i = 0; i < e->mptcp.listeners.count; i++) {
@@ -182,6 +192,7 @@ static bool release(struct sn_engine *e, uint32_t slot, const struct sn_sqe *s)
 	if (!c)
 		return true;
 	/* A wrong length only spoils the application's own window. */
+	sn_recv_read(c, SN_MIN(s->len, c->held_bytes));
 	c->held_bytes -= SN_MIN(s->len, c->held_bytes);
 	if (c->slots_out)
 		c->slots_out--;
@@ -258,6 +269,7 @@ void sn_conn_work(struct sn_conn *c, sn_time now)
 	/* The last word waits until nothing refers to the application's memory. */
 	if (!(c->dead && c->nsf))
 		sn_conn_events(c);
+	c->stuck = c->rq != NULL;
 	if ((c->dead || c->finished) && !c->nsf && c->slot == SN_SLAB_NONE)
 		sn_conn_free(c);
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Demultiplexer: one hash table holds our flows and those known to belong to other workers (forward entries). Forward
- * entries come from a fixed array; when it is full, the one unused for longest among a few neighbours is replaced.
+ * entries come from a fixed array; when it is full, one among a few neighbours is replaced: the oldest of which only SYNs
+ * came, or one unused for FOREIGN_IDLE. So a flood of joins that never go on pushes out nothing but its own entries.
  */
 #include "engine/engine.h"
 #include "net/siphash.h"
@@ -12,6 +13,8 @@ enum {
 	FOREIGN_MAX = 65536,
 	FOREIGN_LOOK = 16 /* entries looked at for the oldest */
 };
+#define FOREIGN_IDLE (120 * SN_SEC) /* a live entry unused for so long may go */
+#define FOREIGN_HOLD (2 * SN_SEC)   /* a SYN does not change the owner of a flow in use; the second repetition does */
 
 static uint32_t power_of_two(uint32_t n)
 {
@@ -103,7 +106,7 @@ enum sn_err sn_net_flow_insert(struct sn_engine *e, const struct sn_flow *flow, 
 	}
 	node->flow = *flow;
 	node->tcp = tcp;
-	node->owner = e->cfg.worker;
+	node->owner = (uint16_t)e->cfg.worker;
 	link_flow(n, node, hash);
 	return SN_OK;
 }
@@ -126,29 +129,49 @@ struct sn_tcp *sn_net_flow_find(const struct sn_engine *e, const struct sn_flow 
 	return f ? f->tcp : NULL;
 }
 
-void sn_net_forward_learn(struct sn_engine *e, const struct sn_flow *flow, uint32_t owner, sn_time now)
+/* The entry that a new one may take the place of, or NULL. */
+static struct sn_net_flow *replaceable(struct sn_net *n, sn_time now)
+{
+	struct sn_net_flow *best = NULL;
+	uint32_t mask = n->foreign_count - 1;
+
+	for (uint32_t i = 0; i < FOREIGN_LOOK; i++) {
+		struct sn_net_flow *f = &n->foreign[(n->foreign_next + i) & mask];
+		if (!f->last_used) /* never used */
+			return f;
+		if (f->live && now - f->last_used < FOREIGN_IDLE)
+			continue;
+		if (!best || f->last_used < best->last_used)
+			best = f;
+	}
+	return best;
+}
+
+bool sn_net_forward_learn(struct sn_engine *e, const struct sn_flow *flow, uint32_t owner, sn_time now)
 {
 	struct sn_net *n = &e->net;
 	uint64_t hash = sn_demux_hash(e, flow);
 	struct sn_net_flow *f = sn_demux_lookup(n, flow, hash);
 
 	if (f && f->tcp)
-		return;
+		return true;
 	if (!f) {
-		uint32_t mask = n->foreign_count - 1, at = n->foreign_next;
-		f = &n->foreign[at & mask];
-		/* last_used 0: never used. */
-		for (uint32_t i = 1; i < FOREIGN_LOOK && f->last_used; i++)
-			if (n->foreign[(at + i) & mask].last_used < f->last_used)
-				f = &n->foreign[(at + i) & mask];
+		f = replaceable(n, now);
+		if (!f) {
+			n->foreign_next += FOREIGN_LOOK;
+			e->counters.forward_table_full++;
+			return false;
+		}
 		n->foreign_next = (uint32_t)(f - n->foreign) + 1;
 		if (f->last_used)
 			unlink_flow(n, f, sn_demux_hash(e, &f->flow));
 		f->flow = *flow;
 		link_flow(n, f, hash);
 	}
-	f->owner = owner;
+	f->live = false;
+	f->owner = (uint16_t)owner;
 	f->last_used = SN_MAX(now, 1u);
+	return true;
 }
 
 enum sn_err sn_net_port_choose(struct sn_engine *e, struct sn_flow *flow)
@@ -161,7 +184,7 @@ enum sn_err sn_net_port_choose(struct sn_engine *e, struct sn_flow *flow)
 	uint32_t offset = (uint32_t)(sn_demux_hash(e, flow) >> 32);
 	for (uint32_t i = 0; i <= mask; i++) {
 		flow->lport = (uint16_t)(e->cfg.port_base + ((offset + n->port_next++) & mask));
-		if (!sn_net_flow_find(e, flow))
+		if (!sn_net_flow_find(e, flow) && !sn_mptcp_listens(e, flow->lport))
 			return SN_OK;
 	}
 	return SN_E_ADDRNOTAVAIL;
@@ -208,7 +231,7 @@ static void new_flow(struct sn_engine *e, struct sn_buf *b, const struct sn_flow
 		sn_buf_free(b);
 		return;
 	}
-	if (!(b->flags & SN_BUF_FORWARDED))
+	if (!(b->flags & SN_BUF_FORWARDED) && owner < e->cfg.workers)
 		sn_net_forward_learn(e, flow, owner, now);
 	forward(e, b, owner);
 }
@@ -264,12 +287,17 @@ void sn_demux_tcp(struct sn_engine *e, struct sn_buf *b, const struct sn_ipv4 *i
 		forward(e, b, (uint32_t)block);
 		return;
 	}
-	/* A fresh SYN is decided anew: the 4-tuple may have changed hands. */
+	/* A fresh SYN is decided anew: the 4-tuple may have changed hands. Not while the flow is in use: its owner knows
+	 * what to say to a SYN in the middle of it. */
 	if ((seg.flags & (SN_TH_SYN | SN_TH_ACK | SN_TH_RST | SN_TH_FIN)) == SN_TH_SYN) {
-		new_flow(e, b, &flow, &seg, now);
+		if (f && f->live && now - f->last_used < FOREIGN_HOLD)
+			forward(e, b, f->owner);
+		else
+			new_flow(e, b, &flow, &seg, now);
 		return;
 	}
 	if (f) {
+		f->live = !(seg.flags & (SN_TH_FIN | SN_TH_RST));
 		f->last_used = SN_MAX(now, 1u);
 		forward(e, b, f->owner);
 		return;

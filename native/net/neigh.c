@@ -81,14 +81,18 @@ static void forget(struct sn_neigh *h)
 	sn_slab_put(&n->neighs, h);
 }
 
-/* Table full: the entry that was used longest ago makes room. */
+/* Table full: the entry that was used longest ago makes room, one that never answered before all others: addresses that
+ * nobody has must not push out those that are in use. */
 static void evict(struct sn_net *n)
 {
 	struct sn_neigh *oldest = NULL;
 
 	for (uint32_t i = 0; i < SN_NEIGH_MAX; i++) {
 		struct sn_neigh *h = sn_slab_at(&n->neighs, i);
-		if (h && (!oldest || h->used < oldest->used))
+		if (!h)
+			continue;
+		bool silent = h->state == ASKING, old_silent = oldest && oldest->state == ASKING;
+		if (!oldest || (silent == old_silent ? h->used < oldest->used : silent))
 			oldest = h;
 	}
 	if (oldest)
@@ -196,7 +200,8 @@ static bool linearise(struct sn_tx *tx)
 
 static void wait_for(struct sn_neigh *h, struct sn_tx *tx)
 {
-	if (h->waiting_count == SN_NEIGH_PENDING || (tx->nref && !linearise(tx))) {
+	uint32_t most = h->engine->tight ? 1 : SN_NEIGH_PENDING;
+	if (h->waiting_count >= most || (tx->nref && !linearise(tx))) {
 		h->engine->counters.neigh_pending_drop++;
 		sn_buf_free(tx->hdr);
 		return;

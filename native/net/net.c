@@ -133,10 +133,38 @@ static void rx_ipv4(struct sn_engine *e, struct sn_buf *b, const struct sn_net_p
 	sn_buf_free(b);
 }
 
+/* A frame that a sibling forwarded lies in a buffer of the sibling's. What its connection queues must not use those up:
+ * when they are short, the frame moves to one of ours. NULL: there is none. */
+static struct sn_buf *bring_home(struct sn_engine *e, struct sn_buf *b)
+{
+	struct sn_buf *own = sn_buf_alloc(e->cfg.pool);
+
+	if (own && b->len <= own->room - SN_HEADROOM) {
+		own->next = NULL;
+		own->data = own->base + SN_HEADROOM;
+		own->len = b->len;
+		own->port = b->port;
+		own->flags = b->flags;
+		memcpy(own->data, b->data, b->len);
+	} else {
+		e->counters.pool_refused++;
+		if (own)
+			sn_buf_free(own);
+		own = NULL;
+	}
+	sn_buf_free(b);
+	return own;
+}
+
 void sn_net_rx(struct sn_engine *e, struct sn_buf *b, sn_time now)
 {
 	struct sn_eth eth;
 
+	if (SN_UNLIKELY(b->pool != e->cfg.pool) && sn_pool_short(b->pool)) {
+		b = bring_home(e, b);
+		if (!b)
+			return;
+	}
 	if (SN_LIKELY(b->port < e->net.ports && sn_eth_parse(&eth, b->data, b->len))) {
 		const struct sn_net_port *p = &e->net.port[b->port];
 		bool ours = sn_mac_eq(eth.dst, p->mac);

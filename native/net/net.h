@@ -34,7 +34,8 @@ struct sn_net_port_cfg {
 struct sn_net_flow {
 	struct sn_net_flow *next; /* hash chain */
 	struct sn_flow flow;
-	uint32_t owner;
+	uint16_t owner;
+	bool live;          /* forward entries: more than a SYN came, no FIN or RST yet */
 	struct sn_tcp *tcp; /* NULL: the flow belongs to worker `owner` (forward table) */
 	sn_time last_used;  /* forward entries: for ageing */
 };
@@ -77,10 +78,12 @@ void sn_net_tcp_syn(struct sn_engine *e, uint16_t port, const struct sn_flow *fl
 enum sn_err sn_net_flow_insert(struct sn_engine *e, const struct sn_flow *flow, struct sn_tcp *tcp);
 void sn_net_flow_remove(struct sn_engine *e, const struct sn_flow *flow);
 struct sn_tcp *sn_net_flow_find(const struct sn_engine *e, const struct sn_flow *flow);
-/* Remembers that segments of this flow go to another worker (bounded, oldest entry is replaced). */
-void sn_net_forward_learn(struct sn_engine *e, const struct sn_flow *flow, uint32_t owner, sn_time now);
+/* Remembers that segments of this flow go to another worker. Bounded: an entry that no more than a SYN was seen of makes
+ * room, or one unused for long; false if there is none. */
+bool sn_net_forward_learn(struct sn_engine *e, const struct sn_flow *flow, uint32_t owner, sn_time now);
 
-/* Picks a free local port of this worker's block for a flow (RFC 6056 algorithm 3) and writes flow->lport.
+/* Picks a free local port of this worker's block for a flow (RFC 6056 algorithm 3) and writes flow->lport. A port that
+ * somebody listens on is not free.
  * SN_E_ADDRNOTAVAIL when all are taken. */
 enum sn_err sn_net_port_choose(struct sn_engine *e, struct sn_flow *flow);
 

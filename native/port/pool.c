@@ -98,6 +98,16 @@ static void buf_free(struct sn_pool *pool, struct sn_buf *b)
 	}
 }
 
+static uint32_t buf_avail(struct sn_pool *pool, uint32_t *size)
+{
+	struct sn_bufs *p = pool->ctx;
+	uint32_t n = lifo_count(p->mp);
+	if (n > p->rest)
+		p->rest = n;
+	*size = p->rest;
+	return n;
+}
+
 static struct rte_mempool *make(const char *kind, const char *name, uint32_t worker, uint32_t count, uint16_t priv,
 				uint16_t room)
 {
@@ -131,7 +141,7 @@ enum sn_err sn_bufs_create(struct sn_bufs *p, const char *name, uint32_t worker,
 	p->worker = worker;
 	p->count = count;
 	p->room = room;
-	p->pool = (struct sn_pool){.alloc = buf_alloc, .free = buf_free, .ctx = p};
+	p->pool = (struct sn_pool){.alloc = buf_alloc, .free = buf_free, .ctx = p, .avail = buf_avail};
 	return SN_OK;
 }
 
@@ -170,6 +180,7 @@ void sn_bufs_reset(struct sn_bufs *p)
 		rte_mempool_obj_iter(pools[i], reset_one, NULL);
 	}
 	p->overflow_seen = __atomic_load_n(&p->overflow, __ATOMIC_ACQUIRE);
+	p->rest = 0;
 }
 
 struct reclaim {

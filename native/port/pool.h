@@ -26,6 +26,7 @@ struct sn_bufs {
 	uint32_t worker;                          /* owner */
 	uint32_t count;                           /* buffers in all */
 	uint32_t room;                            /* bytes of room per buffer, headroom included */
+	uint32_t rest;                            /* most that was ever free at once: the others lie in receive rings */
 	uint32_t overflow;                        /* bumped by a holder that found its return ring full */
 	uint32_t overflow_seen;                   /* the owner's */
 	struct sn_ptr_ring *home[SN_MAX_WORKERS]; /* [holder]: return ring from that worker */

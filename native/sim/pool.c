@@ -34,6 +34,8 @@ static struct sn_buf *pool_alloc(struct sn_pool *pool)
 {
 	struct sn_sim_pool *p = pool->ctx;
 	struct sn_buf *b;
+	if (p->out >= p->limit)
+		return NULL;
 	if (ONE_BY_ONE) {
 		b = aligned_alloc(SN_CACHE_LINE, BUF_SIZE);
 	} else {
@@ -77,10 +79,18 @@ static void pool_free(struct sn_pool *pool, struct sn_buf *b)
 	p->free = b;
 }
 
+static uint32_t pool_avail(struct sn_pool *pool, uint32_t *size)
+{
+	const struct sn_sim_pool *p = pool->ctx;
+	*size = p->limit;
+	return p->limit - p->out;
+}
+
 void sn_sim_pool_init(struct sn_sim_pool *p)
 {
 	memset(p, 0, sizeof *p);
-	p->pool = (struct sn_pool){.alloc = pool_alloc, .free = pool_free, .ctx = p};
+	p->pool = (struct sn_pool){.alloc = pool_alloc, .free = pool_free, .ctx = p, .avail = pool_avail};
+	p->limit = SN_SIM_POOL_SLAB * SN_SIM_POOL_MAX_SLABS;
 }
 
 void sn_sim_pool_close(struct sn_sim_pool *p)

@@ -6,7 +6,7 @@
 
 enum {
 	DEFAULT_MSS = 536, /* RFC 9293 3.7.1: a SYN without the option */
-	MIN_MSS = 216,     /* below it a peer only makes us work: options may take 40 of it */
+	MIN_MSS = 88,      /* below it a peer only makes us work: 48 bytes of payload and all options */
 	MAX_WSCALE = 14,
 	QUICK_ACKS = 16 /* segments acknowledged at once in the beginning, so that the peer's slow start gets going */
 };
@@ -86,7 +86,7 @@ void sn_tcp_negotiate(struct sn_tcp *t, const struct sn_tcp_seg *syn, sn_time no
 {
 	uint32_t ip = sn_addr_is_v4(&t->flow.remote) ? 20 : 40;
 	uint32_t own = sn_net_port_mtu(t->e, t->port) - ip - SN_TCP_HDR_MIN;
-	uint32_t mss = syn->opts & SN_OPT_MSS ? syn->mss : DEFAULT_MSS;
+	uint32_t mss = (syn->opts & SN_OPT_MSS) && syn->mss ? syn->mss : DEFAULT_MSS;
 
 	t->peer_mss = SN_MIN(SN_MAX(mss, (uint32_t)MIN_MSS), own);
 	t->irs = syn->seq;

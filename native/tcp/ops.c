@@ -92,6 +92,17 @@ static void op_estimate(const struct sn_tcp *t, struct sn_tcp_estimate *out)
 	};
 }
 
+static void op_prune(struct sn_engine *e, uint32_t most)
+{
+	for (uint32_t i = 0; i < e->tcp.conns.count; i++) {
+		struct sn_tcp *t = sn_slab_at(&e->tcp.conns, i);
+		if (!t || t->ooo_count <= most)
+			continue;
+		e->counters.tcp_ooo_drop += t->ooo_count;
+		sn_tcp_rcvq_free(t);
+	}
+}
+
 static const struct sn_flow *op_flow(const struct sn_tcp *t) { return &t->flow; }
 static uint32_t op_peer_window(const struct sn_tcp *t) { return t->peer_wnd; }
 static bool op_idle(const struct sn_tcp *t) { return t->txq == NULL; }
@@ -115,6 +126,7 @@ const struct sn_tcp_ops sn_tcp_native_ops = {
 	.flow = op_flow,
 	.peer_window = op_peer_window,
 	.idle = op_idle,
+	.prune = op_prune,
 };
 
 const struct sn_tcp_ops *sn_tcp_ops_find(const char *name)

@@ -120,7 +120,7 @@ static void queue(struct sn_tcp *t, struct sn_buf *b)
 	uint32_t left = b->seq, right = end_of(b);
 
 	t->ack_now = true;
-	if (t->ooo_count >= t->e->cfg.tcp.max_ooo) {
+	if (t->ooo_count >= SN_MIN(t->e->cfg.tcp.max_ooo, t->e->ooo_max)) {
 		t->e->counters.tcp_ooo_drop++;
 		sn_buf_free(b);
 		return;
@@ -241,6 +241,11 @@ void sn_tcp_receive(struct sn_tcp *t, const struct sn_tcp_seg *seg, struct sn_bu
 	if (!sn_tcp_can_receive(t) || sn_seq_geq(b->seq, edge)) {
 		t->e->counters.tcp_out_of_window++;
 		t->ack_now = true;
+		sn_buf_free(b);
+		return;
+	}
+	if (SN_UNLIKELY(t->e->tight == SN_TIGHT_LAST) && t->owner && t->up->admit && !t->up->admit(t->owner)) {
+		t->e->counters.pool_refused++;
 		sn_buf_free(b);
 		return;
 	}

@@ -110,6 +110,9 @@ void sn_txseg_read(const struct sn_tcp_txseg *s, uint8_t *to)
 
 bool sn_tcp_txq_own(struct sn_tcp *t)
 {
+	/* Copies of a whole window are no way to use the last buffers. */
+	if (t->e->tight)
+		return false;
 	for (struct sn_tcp_txseg *s = t->txq; s; s = s->next) {
 		if (!s->len || s->off == SN_TXS_OWN)
 			continue;

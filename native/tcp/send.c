@@ -4,6 +4,8 @@
  */
 #include "tcp/tcp.h"
 
+enum { SHORT_FLIGHT = 32 }; /* segments in flight per flow while records are short */
+
 /* RFC 5681 4.1: after an idle RTO the network is no longer known; start from the initial window, remember what was. */
 static void restart_after_idle(struct sn_tcp *t, sn_time now)
 {
@@ -74,6 +76,18 @@ static void hold(struct sn_chunk **c, uint32_t *off, uint32_t len)
 	}
 }
 
+/* While records are short a flow keeps what it needs to get on, and no more: a peer that takes tiny segments, or
+ * acknowledges nothing any more, must not hold them all. */
+static struct sn_tcp_txseg *take_record(struct sn_tcp *t)
+{
+	struct sn_slab *segs = &t->e->tcp.segs;
+	bool is_short = segs->count - segs->used < segs->count / 8;
+
+	if (is_short && t->snd_nxt - t->snd_una >= SHORT_FLIGHT * t->mss)
+		return NULL;
+	return sn_slab_take(segs);
+}
+
 static bool emit_new(struct sn_tcp *t, struct sn_tcp_txseg *s, sn_time now)
 {
 	s->seq = t->snd_nxt;
@@ -102,7 +116,7 @@ int32_t sn_tcp_send(struct sn_tcp *t, struct sn_chunk *c, uint32_t off, uint32_t
 		uint32_t n = c ? reachable(c, off, SN_MIN(len - sent, t->mss)) : 0;
 		if (!n)
 			break;
-		struct sn_tcp_txseg *s = sn_slab_take(&t->e->tcp.segs);
+		struct sn_tcp_txseg *s = take_record(t);
 		if (!s) {
 			t->e->counters.tcp_mem_limit++;
 			break;

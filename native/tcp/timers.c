@@ -2,8 +2,8 @@
  *
  * Timers of a record:
  *   timer   one of, told by `clock`:
- *             RTX      SYN, SYN/ACK, data or FIN is unacknowledged (RFC 6298 5); also: a FIN found no record to be
- * kept in             PERSIST  the peer's window is closed and the owner wants to send (RFC 9293 3.8.6.1)
+ *             RTX      SYN, SYN/ACK, data or FIN is unacknowledged (RFC 6298 5); also: a FIN found no record
+ *             PERSIST  the peer's window is closed and the owner wants to send (RFC 9293 3.8.6.1)
  *             WAIT     TIME_WAIT, or FIN_WAIT_2 without an owner
  *           `timer_at` is the deadline: pushing it back leaves the wheel alone, an early expiry arms it again.
  *   delack  an ACK is owed (RFC 9293 3.8.6.3); an expiry that finds nothing owed does nothing

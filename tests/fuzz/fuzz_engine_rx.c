@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * A whole engine with a listener, one application and a peer that knows the protocol (peer.h). The input is a byte of
- * settings (1 NewReno, 2 round robin, 4 DSS checksums), then a list of steps: raw frames, segments, time, what the application does, raw submissions, faults. Whatever happens: every frame
+ * settings (1 NewReno, 2 round robin, 4 DSS checksums, 8 a pool of 16 buffers, 16 of 64), then a list of steps: raw frames, segments, time, what the application does, raw submissions, faults. Whatever happens: every frame
  * that leaves is well formed, and after the application is gone everything comes back to its table.
  *
  *   0 raw      u8 bits (1 checksum good, 2 forwarded, 4 second port, 8 no such port), u16 length, bytes
@@ -33,6 +33,7 @@ struct world {
 	struct peer peer;
 	sn_time now, next;
 	uint32_t live; /* buffers out of the pool */
+	uint32_t pool_size; /* as the engine sees it: small, so that it runs short */
 	uint64_t random;
 	bool pool_empty, ring_full;
 	uint32_t conn; /* the connection heard of last */
@@ -73,6 +74,13 @@ static struct sn_buf *pool_alloc(struct sn_pool *pool)
 	b->flags = b->lent = 0;
 	w->live++;
 	return b;
+}
+
+static uint32_t pool_avail(struct sn_pool *pool, uint32_t *size)
+{
+	const struct world *w = pool->ctx;
+	*size = w->pool_size;
+	return w->live < w->pool_size ? w->pool_size - w->live : 0;
 }
 
 static void pool_free(struct sn_pool *pool, struct sn_buf *b)
@@ -301,6 +309,7 @@ static void start(struct world *w, struct sn_pool *pool, uint8_t settings, void 
 	cfg.cc = settings & 1 ? "newreno" : "cubic";
 	cfg.sched = settings & 2 ? SN_SCHED_ROUNDROBIN : SN_SCHED_MINRTT;
 	cfg.csum = settings & 4;
+	w->pool_size = settings & 8 ? 16 : settings & 16 ? 64 : MAX_LIVE;
 	memcpy(cfg.secret, "fuzzing is easy", 16);
 	cfg.hooks = (struct sn_engine_hooks){.ctx = w, .tx = hook_tx, .forward = hook_forward, .random = hook_random};
 	w->now = w->next = SN_SEC;
@@ -371,7 +380,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (size > 8192)
 		return 0;
 	struct world *w = calloc(1, sizeof *w);
-	struct sn_pool pool = {.alloc = pool_alloc, .free = pool_free, .ctx = w};
+	struct sn_pool pool = {.alloc = pool_alloc, .free = pool_free, .ctx = w, .avail = pool_avail};
 	struct input in = {data, data + size};
 	void *memory, *shared;
 

@@ -15,7 +15,11 @@ from sennit.tools.lab import Lab
 from sennit.tools.lab_runtime import Runtime
 
 SIZE = 4 << 20
-CHECKS = ["-o", "ip.check_checksum:TRUE", "-o", "tcp.check_checksum:TRUE"]
+# What is carried is no protocol that tshark could know.
+CHECKS = [
+    *("-o", "ip.check_checksum:TRUE", "-o", "tcp.check_checksum:TRUE"),
+    *("-d", f"tcp.port=={demo_runs.PORT},data"),
+]
 WRONG = '_ws.malformed || ip.checksum.status == 0 || tcp.checksum.status == 0 || _ws.expert.severity == "Error"'
 WARNING, SEQUENCE = str(0x600000), str(0x02000000)
 # tshark adds up the padding around all options; it says the same of the kernel's segments.

@@ -46,6 +46,7 @@ static struct {
 	/* Answer to a SYN. */
 	enum sn_syn_verdict verdict;
 	uint32_t syn_owner, syns;
+	uint16_t listens; /* this port is taken by a listener */
 } fake;
 
 static struct sn_buf *fake_alloc(struct sn_pool *pool)
@@ -73,7 +74,7 @@ static void fake_free(struct sn_pool *pool, struct sn_buf *b)
 	free(b);
 }
 
-static struct sn_pool fake_pool = {fake_alloc, fake_free, NULL};
+static struct sn_pool fake_pool = {.alloc = fake_alloc, .free = fake_free};
 
 void sn_engine_emit(struct sn_engine *e, const struct sn_tx *tx)
 {
@@ -111,6 +112,12 @@ enum sn_syn_verdict sn_mptcp_syn(struct sn_engine *e, uint16_t port, const struc
 	if (fake.verdict == SN_SYN_REFUSE)
 		*opt_len = sn_mp_emit_tcprst(opts, 0, 1);
 	return fake.verdict;
+}
+
+bool sn_mptcp_listens(const struct sn_engine *e, uint16_t lport)
+{
+	(void)e;
+	return lport && lport == fake.listens;
 }
 
 static bool fake_forward(void *ctx, uint32_t worker, struct sn_buf *b)

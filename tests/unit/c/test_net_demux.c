@@ -216,18 +216,66 @@ SN_TEST(a_join_for_another_worker_is_forwarded_and_what_follows_too)
 	CHECK_EQ(fake.forwarded_count, 3);
 	CHECK_EQ(e->counters.misdirected, 3);
 	CHECK_EQ(fake.sent_count, 0);
-	/* The same 4-tuple may become ours later. */
+	/* A SYN in the middle of it is its owner's business. */
 	fake.verdict = SN_SYN_TAKEN;
 	rx_tcp(5000, 80, SN_TH_SYN, 0, 0, 0, 4);
+	CHECK_EQ(fake.syns, 1);
+	CHECK_EQ(fake.forwarded_count, 4);
+	/* The same 4-tuple may become ours later. */
+	rx_tcp(5000, 80, SN_TH_SYN, 0, 0, 0, 3 * SN_SEC);
 	CHECK_EQ(fake.syns, 2);
 	struct sn_flow f = flow_of(80, 5000);
 	CHECK(sn_net_flow_find(e, &f) == NULL);
 	CHECK_EQ(sn_net_flow_insert(e, &f, TCP(8)), SN_OK);
-	rx_tcp(5000, 80, SN_TH_ACK, 0, 0, 0, 5);
+	rx_tcp(5000, 80, SN_TH_ACK, 0, 0, 0, 3 * SN_SEC);
 	CHECK_EQ(fake.inputs, 1);
 	sn_net_flow_remove(e, &f);
-	rx_tcp(5000, 80, SN_TH_ACK, 0, 0, 0, 6);
-	CHECK_EQ(fake.forwarded_count, 3);
+	rx_tcp(5000, 80, SN_TH_ACK, 0, 0, 0, 3 * SN_SEC);
+	CHECK_EQ(fake.forwarded_count, 4);
+	fake_stop();
+}
+
+SN_TEST(a_forwarded_flow_that_ended_gives_its_4_tuple_back_at_once)
+{
+	fake_start(0, 2, false);
+
+	fake.verdict = SN_SYN_FORWARD;
+	fake.syn_owner = 1;
+	rx_tcp(5000, 80, SN_TH_SYN, 0, 0, 0, 1);
+	rx_tcp(5000, 80, SN_TH_ACK, 0, 0, 0, 2);
+	rx_tcp(5000, 80, SN_TH_RST, 0, 0, 0, 3);
+	rx_tcp(5000, 80, SN_TH_SYN, 0, 0, 0, 4);
+	CHECK_EQ(fake.syns, 2);
+	fake_stop();
+}
+
+SN_TEST(a_flood_of_joins_that_never_go_on_pushes_out_no_flow_in_use)
+{
+	struct sn_engine *e = fake_start(0, 2, false);
+	uint32_t live = e->net.foreign_count / 2;
+
+	fake.verdict = SN_SYN_FORWARD;
+	fake.syn_owner = 1;
+	fake.ring_full = true; /* what is forwarded is not looked at here */
+	for (uint32_t i = 0; i < live; i++) {
+		rx_tcp((uint16_t)(1000 + i), 80, SN_TH_SYN, 0, 0, 0, SN_SEC + i);
+		rx_tcp((uint16_t)(1000 + i), 80, SN_TH_ACK, 0, 0, 0, SN_SEC + i);
+	}
+	for (uint32_t i = 0; i < 20000; i++)
+		rx_tcp((uint16_t)(10000 + i), 80, SN_TH_SYN, 0, 0, 0, 10 * SN_SEC + i);
+	for (uint32_t i = 0; i < live; i++) {
+		struct sn_flow f = flow_of(80, (uint16_t)(1000 + i));
+		CHECK(sn_demux_lookup(&e->net, &f, sn_demux_hash(e, &f)) != NULL);
+	}
+	/* With every entry in use a new one is not remembered; in time the unused ones go. */
+	for (uint32_t i = 0; i < e->net.foreign_count; i++) {
+		rx_tcp((uint16_t)(40000 + i), 80, SN_TH_SYN, 0, 0, 0, 20 * SN_SEC);
+		rx_tcp((uint16_t)(40000 + i), 80, SN_TH_ACK, 0, 0, 0, 20 * SN_SEC);
+	}
+	CHECK(e->counters.forward_table_full > 0);
+	struct sn_flow late = flow_of(80, 9);
+	CHECK(!sn_net_forward_learn(e, &late, 1, 21 * SN_SEC));
+	CHECK(sn_net_forward_learn(e, &late, 1, 200 * SN_SEC));
 	fake_stop();
 }
 
@@ -285,7 +333,7 @@ SN_TEST(the_forward_table_forgets_the_entry_used_longest_ago)
 	struct sn_flow busy = flow_of(80, 1);
 	uint32_t kept = 0;
 
-	sn_net_forward_learn(e, &busy, 1, 1);
+	CHECK(sn_net_forward_learn(e, &busy, 1, 1));
 	for (uint32_t i = 0; i < 5000; i++) {
 		struct sn_flow f = flow_of(80, (uint16_t)(1000 + i));
 		sn_net_forward_learn(e, &f, 1, 10 + i);
@@ -320,6 +368,13 @@ SN_TEST(ports_are_chosen_from_our_block_without_repeats_until_none_is_left)
 	}
 	CHECK(in_order >= 120);
 	CHECK_EQ(sn_net_port_choose(e, &f), SN_E_ADDRNOTAVAIL);
+	f.lport = last;
+	sn_net_flow_remove(e, &f); /* the last port is free again, but somebody listens there */
+	fake.listens = last;
+	CHECK_EQ(sn_net_port_choose(e, &f), SN_E_ADDRNOTAVAIL);
+	fake.listens = 0;
+	CHECK_EQ(sn_net_port_choose(e, &f), SN_OK);
+	CHECK_EQ(f.lport, last);
 	g = flow_of(0, 81); /* another destination has its own sequence and all ports */
 	CHECK_EQ(sn_net_port_choose(e, &g), SN_OK);
 	fake_stop();
