@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 
 import msgspec
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -70,19 +71,20 @@ def demo(argv: Sequence[str] | None = None) -> int:
     if o.json:
         print(msgspec.json.encode({"bytes": o.bytes, "seed": o.seed, "rtt_ms": 10, "runs": rows}).decode())
     else:
-        table = Table(title=f"{units.size(o.bytes)} from client to server, base round trip 10 ms", title_justify="left")
-        for name in ("between the hosts", "paths", "goodput", "share per path", "ratio", "virtual time", "wall"):
-            table.add_column(name, justify="left" if name == "between the hosts" else "right")
-        where = {"disjoint": "paths of 333 Mbit/s each", "shared": "one link of 1 Gbit/s for all"}
+        title = f"{units.size(o.bytes)} from client to server, round trip 10 ms, virtual time"
+        table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
+        for name in ("links", "paths", "Mbit/s", "share per path", "ratio", "seconds", "wall"):
+            table.add_column(name, justify="left" if name == "links" else "right", no_wrap=True)
+        where = {"disjoint": "333 Mbit/s each", "shared": "1 Gbit/s shared"}
         for row in rows:
             table.add_row(
                 where[row.reading],
                 str(row.paths),
-                sim_view.bits(row.goodput_mbit_s) if row.completed else "failed",
+                f"{row.goodput_mbit_s:.1f}" if row.completed else "failed",
                 sim_view.shares(row.share),
                 f"{row.ratio:.2f}",
-                f"{row.virtual_s:.2f} s",
-                f"{row.wall_s:.2f} s",
+                f"{row.virtual_s:.2f}",
+                f"{row.wall_s:.2f}",
             )
         Console().print(table)
     failed = [row for row in rows if not row.completed]

@@ -72,6 +72,7 @@ struct sn_engine *sn_engine_init(void *mem, size_t size, const struct sn_engine_
 	e->cfg = *cfg;
 	e->now = now;
 	e->ooo_max = UINT32_MAX;
+	e->rcv_most = cfg->rcvbuf;
 	e->region = region;
 	e->tcp_ops = sn_tcp_ops_find(cfg->tcp_engine);
 	sn_wheel_init(&e->wheel, now);

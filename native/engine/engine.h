@@ -68,9 +68,10 @@ struct sn_engine {
 	struct sn_mptcp mptcp;
 	struct sn_channel *channel[SN_MAX_CHANNELS]; /* NULL: free slot */
 	uint32_t channels;                           /* highest slot in use + 1 */
-	uint64_t ended; /* bit per slot: the application broke the protocol, everything of it was ended */
-	uint8_t tight;    /* enum sn_tight, as of the last poll */
-	uint32_t ooo_max; /* buffers that one out-of-order queue may hold now */
+	uint64_t ended;    /* bit per slot: the application broke the protocol, everything of it was ended */
+	uint8_t tight;     /* enum sn_tight, as of the last poll */
+	uint32_t rcv_most; /* a connection's receive buffer may grow up to this now */
+	uint32_t ooo_max;  /* buffers that one out-of-order queue may hold now */
 	sn_time prune_at;
 	struct {
 		uint32_t n;

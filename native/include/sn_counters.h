@@ -8,6 +8,8 @@
 
 #include "sn_base.h"
 
+/* One line more must not touch all the others. */
+/* clang-format off */
 #define SN_COUNTERS(X)                                                            \
 	X(rx_packets, "frames received from ports")                               \
 	X(rx_bytes, "bytes of frames received")                                   \
@@ -106,6 +108,7 @@
 	X(conn_fallback, "connections that run as plain TCP")                     \
 	X(app_violation, "sessions ended: application broke the channel protocol") \
 	X(app_cq_full, "completions put off: application's ring full")
+/* clang-format on */
 
 struct sn_counters {
 #define SN_COUNTER_FIELD(name, help) uint64_t name;

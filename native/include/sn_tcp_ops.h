@@ -58,8 +58,9 @@ struct sn_tcp_up {
 	/* Last word: the record is gone or lives on only in TIME_WAIT without an owner. err: SN_OK after an orderly close,
 	 * SN_E_RESET, SN_E_REFUSED, SN_E_TIMEDOUT, SN_E_HOSTUNREACH, SN_E_NETUNREACH, SN_E_ABORTED. */
 	void (*closed)(struct sn_subflow *, enum sn_err err, sn_time now);
-	/* Asked only while buffers are very short: may data be taken? What is refused was not acknowledged and comes again. */
-	bool (*admit)(struct sn_subflow *);
+	/* Asked only while buffers are short: may in-order data be taken, ssn being the relative sequence number of its first
+	 * byte? What is refused was not acknowledged and comes again. May be NULL. */
+	bool (*admit)(struct sn_subflow *, const struct sn_buf *b, uint32_t ssn);
 };
 
 /* Everything needed to open a flow. */
@@ -124,8 +125,9 @@ struct sn_tcp_ops {
 	uint32_t (*peer_window)(const struct sn_tcp *); /* last window field received, scaled, bytes */
 	/* True while every byte sent was acknowledged at subflow level. */
 	bool (*idle)(const struct sn_tcp *);
-	/* Buffers are short: drops out-of-order queues of more than `most` buffers. */
-	void (*prune)(struct sn_engine *, uint32_t most);
+	/* Buffers are short: drops out-of-order queues of more than `most` buffers that wait for the same byte as at the last
+	 * call, and all of more than `hog`. May be NULL. */
+	void (*prune)(struct sn_engine *, uint32_t most, uint32_t hog);
 };
 
 /* Or'ed into the opt_reserve of set_shared_window: the options on data carry a checksum, so want.payload_sum is needed

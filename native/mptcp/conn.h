@@ -19,19 +19,20 @@
 enum {
 	SN_DSS_RESERVE =
 		24, /* DSS with 32-bit DATA_ACK, 64-bit DSN, with or without checksum; also MP_CAPABLE + data */
-	SN_CHUNK_MAX = 65536,  /* larger sends are cut: the application gets its memory back piece by piece */
-	SN_SENT_MAX = 1 << 18, /* bytes that one sent record may span */
+	SN_CHUNK_MAX = 65536,   /* larger sends are cut: the application gets its memory back piece by piece */
+	SN_SENT_MAX = 1 << 18,  /* bytes that one sent record may span */
 	SN_RCV_START = 1 << 18, /* receive buffer of a new connection */
 	SN_RCV_TIGHT = 1 << 16, /* what it may queue while buffers are short */
-	SN_MAX_REMOTES = 8,    /* addresses of the peer remembered per connection */
+	SN_MAX_REMOTES = 8,     /* addresses of the peer remembered per connection */
 	SN_JOIN_ACK_TRIES = 6,
 	SN_ADD_ADDR_TRIES = 3,
 	SN_SYNACK_TRIES = 4,   /* timeouts of a SYN/ACK: 31 s in all with an initial one of 1 s */
 	SN_PATH_TRIES = 4,     /* failed joins over one pair of addresses */
 	SN_SYN_TRIES_MPTCP = 2 /* lost SYNs with MP_CAPABLE before one without is tried */
 };
-#define SN_CLOSE_TIMEOUT  (60 * SN_SEC) /* orphans, and connections that wait for a new subflow */
-#define SN_FINISH_TIMEOUT (20 * SN_SEC) /* subflows still open after both DATA_FINs were acknowledged */
+#define SN_REFUSE_MAX     (500 * SN_MSEC) /* how long a subflow is held up for want of buffers */
+#define SN_CLOSE_TIMEOUT  (60 * SN_SEC)   /* orphans, and connections that wait for a new subflow */
+#define SN_FINISH_TIMEOUT (20 * SN_SEC)   /* subflows still open after both DATA_FINs were acknowledged */
 
 /* MP_TCPRST reasons, RFC 8684 3.6. */
 enum sn_rst_reason {
@@ -88,8 +89,9 @@ struct sn_subflow {
 	uint8_t rst_reason;  /* for MP_TCPRST on our RST */
 	uint8_t peer_reason; /* MP_TCPRST of the peer's RST */
 	uint8_t peer_wscale;
-	uint8_t tries; /* third ACKs of a join */
-	sn_time since; /* when data became possible */
+	uint8_t tries;   /* third ACKs of a join */
+	sn_time since;   /* when data became possible */
+	sn_time refused; /* buffers short: when data was first refused, 0: it is taken */
 
 	uint32_t local_nonce, remote_nonce;
 	uint64_t hmac64;  /* join: for our SYN/ACK */
@@ -147,7 +149,7 @@ struct sn_conn {
 	} link; /* run or blocked list */
 	struct sn_conn *token_next;
 	struct sn_conn *half_next, *half_prev; /* sn_mptcp.half_head */
-	struct sn_listener *listener; /* while pending there */
+	struct sn_listener *listener;          /* while pending there */
 	uint32_t id;
 	uint32_t slot; /* channel; SN_SLAB_NONE: nobody to tell */
 	uint64_t user; /* CONNECT's or the listener's */
@@ -212,8 +214,9 @@ struct sn_conn {
 	struct sn_buf *rq, *rq_tail; /* in order, for the application */
 	struct sn_buf *ooo, *ooo_tail;
 	uint32_t rq_bytes, ooo_bytes, ooo_count, held_bytes, slots_out;
-	uint32_t rcv_size;  /* receive buffer: begins small, grows up to cfg.rcvbuf with what the application reads */
-	uint32_t read_mark; /* bytes read since it grew */
+	uint32_t rcv_size;   /* receive buffer: begins small, grows up to cfg.rcvbuf with what the application reads */
+	uint32_t read_mark;  /* bytes read since it grew */
+	uint64_t prune_mark; /* rcv_nxt when buffers were short */
 	uint64_t bytes_received, bytes_retrans, bytes_acked;
 	uint64_t close_mark; /* bytes_acked when t_close was set: patience is with those that get on */
 

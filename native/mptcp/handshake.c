@@ -290,7 +290,39 @@ static void up_acked(struct sn_subflow *sf, sn_time now)
 
 static uint32_t up_window(struct sn_subflow *sf) { return sn_recv_window(sf->conn); }
 
-static bool up_admit(struct sn_subflow *sf) { return !sf->conn->stuck; }
+/* Buffers are short. The connection's next bytes are always welcome unless nobody reads; others as far as the
+ * out-of-order queue may be long. */
+static bool wanted(const struct sn_subflow *sf, const struct sn_buf *b, uint32_t ssn)
+{
+	const struct sn_conn *c = sf->conn;
+	uint64_t dsn;
+
+	if (c->stuck && c->e->tight == SN_TIGHT_LAST)
+		return false;
+	if (sf->kind == SN_SF_PLAIN || c->ooo_count < c->e->ooo_max)
+		return true;
+	if (b->flags & SN_BUF_MAP)
+		dsn = b->map_dsn + (uint32_t)(ssn - b->map_ssn);
+	else if (sf->map_on)
+		dsn = sf->map_dsn + (uint32_t)(ssn - sf->map_ssn);
+	else
+		return true;
+	return sn_dsn_leq(dsn, c->rcv_nxt);
+}
+
+static bool up_admit(struct sn_subflow *sf, const struct sn_buf *b, uint32_t ssn)
+{
+	sn_time now = sf->conn->e->now;
+
+	if (wanted(sf, b, ssn)) {
+		sf->refused = 0;
+		return true;
+	}
+	if (!sf->refused)
+		sf->refused = now;
+	/* What the connection waits for may stand behind this: let it pass, to be dropped by the connection. */
+	return !sf->conn->stuck && now - sf->refused > SN_REFUSE_MAX;
+}
 
 static bool up_rto(struct sn_subflow *sf, uint32_t in_a_row, sn_time now)
 {

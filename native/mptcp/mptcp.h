@@ -39,8 +39,8 @@ bool sn_mptcp_listens(const struct sn_engine *e, uint16_t lport);
 bool sn_mptcp_submit(struct sn_engine *e, uint32_t slot, const struct sn_sqe *sqe, sn_time now);
 /* Work put off to the end of a burst: deliveries to channels, scheduling of new data, ACKs owed. Returns work done. */
 uint32_t sn_mptcp_run(struct sn_engine *e, sn_time now);
-/* Buffers are short: drops out-of-order queues of more than `most` buffers. */
-void sn_mptcp_prune(struct sn_engine *e, uint32_t most);
+/* As sn_tcp_ops.prune, at connection level. */
+void sn_mptcp_prune(struct sn_engine *e, uint32_t most, uint32_t hog);
 /* True if sn_mptcp_run has something that waits for nothing but time on the CPU. */
 bool sn_mptcp_runnable(const struct sn_engine *e);
 

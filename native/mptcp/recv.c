@@ -59,12 +59,12 @@ void sn_recv_credit(struct sn_conn *c, sn_time now)
 
 void sn_recv_read(struct sn_conn *c, uint32_t n)
 {
-	uint32_t most = c->e->cfg.rcvbuf;
+	uint32_t most = c->e->rcv_most;
 
 	/* Who reads half a buffer gets twice as much: the window keeps ahead of a sender in slow start, and a connection
 	 * that nobody reads from never holds more than it began with. */
 	c->read_mark += n;
-	if (c->rcv_size == most || c->read_mark < c->rcv_size / 2 || c->e->tight)
+	if (c->rcv_size >= most || c->read_mark < c->rcv_size / 2)
 		return;
 	c->rcv_size = c->rcv_size > most / 2 ? most : c->rcv_size * 2;
 	c->read_mark = 0;
@@ -286,11 +286,15 @@ void sn_recv_purge(struct sn_conn *c)
 	drop_ooo(c);
 }
 
-void sn_mptcp_prune(struct sn_engine *e, uint32_t most)
+void sn_mptcp_prune(struct sn_engine *e, uint32_t most, uint32_t hog)
 {
 	for (uint32_t i = 0; i < e->mptcp.conns.count; i++) {
 		struct sn_conn *c = sn_slab_at(&e->mptcp.conns, i);
 		if (!c || c->ooo_count <= most)
+			continue;
+		bool waits = c->prune_mark == c->rcv_nxt;
+		c->prune_mark = c->rcv_nxt;
+		if (!waits && c->ooo_count <= hog)
 			continue;
 		e->counters.RcvPruned += c->ooo_count;
 		drop_ooo(c);

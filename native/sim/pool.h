@@ -15,7 +15,7 @@ struct sn_sim_pool {
 	struct sn_buf *free;
 	uint32_t out; /* buffers not at home */
 	uint32_t peak;
-	uint32_t bad; /* buffers freed twice or damaged */
+	uint32_t bad;   /* buffers freed twice or damaged */
 	uint32_t limit; /* buffers that may be out at once */
 	uint32_t slabs;
 	void *slab[SN_SIM_POOL_MAX_SLABS];

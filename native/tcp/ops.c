@@ -92,11 +92,15 @@ static void op_estimate(const struct sn_tcp *t, struct sn_tcp_estimate *out)
 	};
 }
 
-static void op_prune(struct sn_engine *e, uint32_t most)
+static void op_prune(struct sn_engine *e, uint32_t most, uint32_t hog)
 {
 	for (uint32_t i = 0; i < e->tcp.conns.count; i++) {
 		struct sn_tcp *t = sn_slab_at(&e->tcp.conns, i);
 		if (!t || t->ooo_count <= most)
+			continue;
+		bool waits = t->prune_mark == t->rcv_nxt;
+		t->prune_mark = t->rcv_nxt;
+		if (!waits && t->ooo_count <= hog)
 			continue;
 		e->counters.tcp_ooo_drop += t->ooo_count;
 		sn_tcp_rcvq_free(t);

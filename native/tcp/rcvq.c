@@ -244,7 +244,8 @@ void sn_tcp_receive(struct sn_tcp *t, const struct sn_tcp_seg *seg, struct sn_bu
 		sn_buf_free(b);
 		return;
 	}
-	if (SN_UNLIKELY(t->e->tight == SN_TIGHT_LAST) && t->owner && t->up->admit && !t->up->admit(t->owner)) {
+	if (SN_UNLIKELY(t->e->tight) && b->seq == t->rcv_nxt && t->owner && t->up->admit &&
+	    !t->up->admit(t->owner, b, b->seq - t->irs)) {
 		t->e->counters.pool_refused++;
 		sn_buf_free(b);
 		return;

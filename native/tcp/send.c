@@ -20,6 +20,18 @@ static void restart_after_idle(struct sn_tcp *t, sn_time now)
 	t->limited = false;
 }
 
+/* Records are shared by all flows, and looking through them takes time: a peer that takes tiny segments, or acknowledges
+ * nothing any more, must not hold too many. When they run short a flow keeps what it needs to get on. */
+static uint32_t record_room(const struct sn_tcp *t)
+{
+	const struct sn_slab *segs = &t->e->tcp.segs;
+	bool is_short = segs->count - segs->used < segs->count / 8;
+	uint64_t may = (uint64_t)(is_short ? SHORT_FLIGHT : SN_MAX(segs->count / 4, (uint32_t)SHORT_FLIGHT)) * t->mss;
+	uint32_t out = t->snd_nxt - t->snd_una;
+
+	return out < may ? (uint32_t)SN_MIN(may - out, (uint64_t)UINT32_MAX) : 0;
+}
+
 uint32_t sn_tcp_room(struct sn_tcp *t, sn_time now)
 {
 	if (!sn_tcp_can_send(t))
@@ -41,6 +53,7 @@ uint32_t sn_tcp_room(struct sn_tcp *t, sn_time now)
 			usable = 0;
 		room = SN_MIN(room, usable);
 	}
+	room = SN_MIN(room, record_room(t));
 	if (room >= t->mss)
 		return room - room % t->mss;
 	return flight ? 0 : room;
@@ -76,18 +89,6 @@ static void hold(struct sn_chunk **c, uint32_t *off, uint32_t len)
 	}
 }
 
-/* While records are short a flow keeps what it needs to get on, and no more: a peer that takes tiny segments, or
- * acknowledges nothing any more, must not hold them all. */
-static struct sn_tcp_txseg *take_record(struct sn_tcp *t)
-{
-	struct sn_slab *segs = &t->e->tcp.segs;
-	bool is_short = segs->count - segs->used < segs->count / 8;
-
-	if (is_short && t->snd_nxt - t->snd_una >= SHORT_FLIGHT * t->mss)
-		return NULL;
-	return sn_slab_take(segs);
-}
-
 static bool emit_new(struct sn_tcp *t, struct sn_tcp_txseg *s, sn_time now)
 {
 	s->seq = t->snd_nxt;
@@ -116,7 +117,7 @@ int32_t sn_tcp_send(struct sn_tcp *t, struct sn_chunk *c, uint32_t off, uint32_t
 		uint32_t n = c ? reachable(c, off, SN_MIN(len - sent, t->mss)) : 0;
 		if (!n)
 			break;
-		struct sn_tcp_txseg *s = take_record(t);
+		struct sn_tcp_txseg *s = sn_slab_take(&t->e->tcp.segs);
 		if (!s) {
 			t->e->counters.tcp_mem_limit++;
 			break;

@@ -37,8 +37,9 @@ enum sn_txseg_flag {
 struct sn_tcp_txseg {
 	struct sn_tcp_txseg *next, *prev;
 	union {
-		struct sn_chunk *chunk; /* holds the first byte, at `off`; one reference on every chunk that is covered */
-		struct sn_buf *copy;    /* off is SN_TXS_OWN: the payload, ours */
+		struct sn_chunk
+			*chunk;      /* holds the first byte, at `off`; one reference on every chunk that is covered */
+		struct sn_buf *copy; /* off is SN_TXS_OWN: the payload, ours */
 	};
 	uint64_t dsn;
 	sn_time sent; /* last transmission */
@@ -139,6 +140,7 @@ struct sn_tcp {
 	sn_time ts_recent_at;
 	struct sn_buf *ooo, *ooo_tail, *ooo_hint;
 	uint32_t ooo_count;
+	uint32_t prune_mark; /* rcv_nxt when buffers were short */
 	uint32_t nranges;
 	struct sn_sack_block range[SN_TCP_SACK_RANGES]; /* received out of order, latest first */
 	struct sn_sack_block dsack;                     /* RFC 2883: duplicate to report once */
@@ -226,7 +228,7 @@ void sn_tcp_txq_append(struct sn_tcp *t, struct sn_tcp_txseg *s);
 /* Unlinks the first record, drops its references and frees it. */
 void sn_tcp_txq_drop_head(struct sn_tcp *t);
 void sn_tcp_txq_free(struct sn_tcp *t);
-bool sn_tcp_txq_own(struct sn_tcp *t); /* sn_tcp_ops.own */
+bool sn_tcp_txq_own(struct sn_tcp *t);                         /* sn_tcp_ops.own */
 void sn_txseg_read(const struct sn_tcp_txseg *s, uint8_t *to); /* copies the payload */
 void sn_tcp_sack_apply(struct sn_tcp *t, const struct sn_tcp_seg *seg, struct sn_tcp_ackinfo *info, sn_time now);
 /* RFC 6675 IsLost for everything the latest SACKs decide. Returns true if a record was newly marked. */

@@ -32,7 +32,7 @@ struct world {
 	int32_t slot;
 	struct peer peer;
 	sn_time now, next;
-	uint32_t live; /* buffers out of the pool */
+	uint32_t live;      /* buffers out of the pool */
 	uint32_t pool_size; /* as the engine sees it: small, so that it runs short */
 	uint64_t random;
 	bool pool_empty, ring_full;

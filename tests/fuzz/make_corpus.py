@@ -128,8 +128,17 @@ OPEN_CSUM = (
     + app(ACCEPT)
     + segment(ACK | PSH, TIMESTAMPS + capable(24, 0x81, 100), 100, fix=KEY | DSN)
 )
-# 1 NewReno, 2 round robin, 4 checksums.
-SETTINGS = {"plain_newreno": 1, "round_robin": 2, "checksums": 4, "checksum_wrong": 4, "mptcp_retransmit": 2}
+# 1 NewReno, 2 round robin, 4 checksums, 8 a pool of 16 buffers, 16 of 64.
+SETTINGS = {
+    "plain_newreno": 1,
+    "round_robin": 2,
+    "checksums": 4,
+    "checksum_wrong": 4,
+    "mptcp_retransmit": 2,
+    "pool_short_plain": 8,
+    "pool_short_mptcp": 16,
+    "tiny_segments_of_one_mapping": 8,
+}
 
 
 def data(length: int, *, flow: int = 0, ssn: int = 1, dsn: int = 0, seq: int = 0, csum: bool = False) -> bytes:
@@ -294,6 +303,48 @@ ENGINE = {
     "checksums": OPEN_CSUM + data(100, ssn=101, csum=True) + app(SEND, 4000) + acks() + app(CLOSE) + DATA_FIN,
     "checksum_wrong": OPEN_CSUM + segment(ACK, TIMESTAMPS + dss(100, 0, 101, csum=True), 100),
     "round_robin": OPEN + JOIN + app(SEND, 16000) * 2 + acks() + acks(1) + app(SEND, 16000) + acks(1) + acks(),
+    "pool_short_plain": PLAIN_OPEN
+    + b"".join(segment(ACK, TIMESTAMPS, 1400, seq=1400 * n) for n in range(1, 20))
+    + segment(ACK, TIMESTAMPS, 1400) * 24
+    + deadline() * 3
+    + app(RELEASE) * 16
+    + segment(ACK, TIMESTAMPS, 1400) * 4,
+    "pool_short_mptcp": OPEN
+    + JOIN
+    + b"".join(
+        data(1400, flow=n % 2, ssn=(1 if n % 2 else 101) + 1400 * (n // 2), dsn=1400 * (n + 1)) for n in range(40)
+    )
+    + b"".join(data(1400, ssn=101 + 1400 * (20 + n)) for n in range(40))
+    + deadline() * 3
+    + app(RELEASE) * 16,
+    "tiny_segments_of_one_mapping": OPEN_CSUM
+    + segment(ACK, TIMESTAMPS + dss(60, 0, 101, csum=True), 1, fix=DSN)
+    + segment(ACK, TIMESTAMPS, 1) * 59
+    + app(RELEASE),
+    "syn_tiny_mss": segment(SYN, option(2, b"\0\1") + SACK_OK + TIMESTAMPS[2:] + b"\x01" + WSCALE)
+    + segment(ACK, TIMESTAMPS)
+    + app(ACCEPT)
+    + app(SEND, 4000) * 3
+    + segment(ACK, TIMESTAMPS) * 3,
+    "announced_nonsense": OPEN
+    + b"".join(
+        segment(ACK, TIMESTAMPS + option(30, b"\x30" + bytes([n]) + address + bytes(8)), fix=HMAC)
+        for n, address in enumerate((b"\xe0\0\0\1", b"\x7f\0\0\1", b"\n\0\0\1", bytes(4), b"\n\0\0\x09"))
+    )
+    + b"".join(
+        segment(ACK, TIMESTAMPS + option(30, b"\x30" + bytes([n]) + bytes([10, 0, 2, n]) + bytes(8)), fix=HMAC)
+        for n in range(1, 20)
+    )
+    + segment(ACK, TIMESTAMPS + option(30, b"\x40\x00"))
+    + deadline() * 3,
+    "mappings_at_the_edge": OPEN
+    + segment(ACK, TIMESTAMPS + capable(22, data=65535), 10, fix=KEY)
+    + JOIN
+    + segment(ACK, TIMESTAMPS + dss(0, -1, 0, fin=True), fix=DSN)
+    + segment(ACK, TIMESTAMPS + dss(65534, 0, 0, fin=True), 10, fix=DSN)
+    + segment(ACK, TIMESTAMPS + dss(65535, 2**31 - 1, 2**32 - 1), 10, flow=1, fix=DSN)
+    + segment(ACK, TIMESTAMPS + dss(10, -(2**31), 11), 10, flow=1, fix=DSN)
+    + deadline() * 3,
     "hostile_application": OPEN + b"".join(bytes([4, 1, op]) + bytes(range(63)) for op in range(12)),
 }
 

@@ -42,7 +42,7 @@ def test_run_that_fails_says_why(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_demo_shows_both_readings(capsys: pytest.CaptureFixture[str]) -> None:
-    assert sim.demo(["--sim", "--bytes", "16M", "--json"]) == 0
+    assert sim.demo(["--sim", "--bytes", "64M", "--json"]) == 0
     runs = json.loads(capsys.readouterr().out)["runs"]
     assert [(r["reading"], r["paths"]) for r in runs] == [
         ("disjoint", 1),
@@ -50,7 +50,8 @@ def test_demo_shows_both_readings(capsys: pytest.CaptureFixture[str]) -> None:
         ("shared", 1),
         ("shared", 3),
     ]
-    assert runs[1]["ratio"] > 2
+    # Slow start and the joins take about 0.1 s of a transfer that takes 0.6 s over three paths.
+    assert runs[1]["ratio"] > 2.3
 
 
 @pytest.mark.parametrize(

@@ -268,7 +268,7 @@ class FakeRuntime:
         assert not errors, errors
 
     def drop_sessions(self) -> None:
-        for sock in self.sockets:
+        for sock in list(self.sockets):  # a client that is quick to come back appends to it meanwhile
             with contextlib.suppress(OSError):
                 sock.shutdown(socket.SHUT_RDWR)
 

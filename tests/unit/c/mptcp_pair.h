@@ -39,7 +39,9 @@ struct side {
 struct pair {
 	struct side s[2];
 	sn_time now;
-	struct sn_buf *wire, *wire_last; /* user[0]: arrival, user[1]: side */
+	struct sn_sim_pool ether;                                    /* what is on the wire */
+	struct sn_buf *wire, *wire_last;                             /* user[0]: arrival, user[1]: side */
+	bool (*app)(struct pair *, int side, const struct sn_cqe *); /* takes a completion; false: the usual way */
 	bool (*filter)(struct pair *, int to, uint32_t path, struct sn_tcp_seg *seg, uint8_t *tcp);
 	bool down[PATHS];
 	uint32_t seen_join, seen_remove, seen_fastclose, seen_rst, seen_data_fin, state;
@@ -51,7 +53,7 @@ static void pair_tx(void *ctx, uint16_t port, struct sn_tx *v, uint32_t n)
 	struct pair *p = s->pair;
 	struct side *to = &p->s[!s->i];
 	for (uint32_t k = 0; k < n; k++) {
-		struct sn_buf *b = sn_buf_alloc(&to->pool.pool);
+		struct sn_buf *b = sn_buf_alloc(&p->ether.pool);
 		memcpy(b->data, v[k].hdr->data, v[k].hdr->len);
 		b->len = v[k].hdr->len;
 		for (uint32_t r = 0; r < v[k].nref; r++) {
@@ -98,6 +100,7 @@ static void pair_init(struct pair *p, uint32_t rcvbuf)
 {
 	memset(p, 0, sizeof *p);
 	p->now = SN_SEC;
+	sn_sim_pool_init(&p->ether);
 	for (int i = 0; i < 2; i++) {
 		struct side *s = &p->s[i];
 		struct sn_engine_cfg c;
@@ -167,6 +170,7 @@ static void pair_close(struct pair *p)
 		free(s->mem);
 		free(s->shm);
 	}
+	sn_sim_pool_close(&p->ether);
 }
 
 static void pair_submit(struct pair *p, int side, struct sn_sqe q) { CHECK(sn_channel_sq_push(&p->s[side].app, &q)); }
@@ -187,6 +191,8 @@ static void pair_app(struct pair *p, int side)
 	struct side *s = &p->s[side];
 	struct sn_cqe q;
 	while (sn_channel_cq_pop(&s->app, &q)) {
+		if (p->app && p->app(p, side, &q))
+			continue;
 		switch (q.op) {
 		case SN_CQ_LISTENING: s->listen_res = q.res; break;
 		case SN_CQ_CONNECTED:
@@ -235,6 +241,21 @@ static void pair_poll(struct pair *p, int side)
 	}
 }
 
+/* A frame at the end of its way: into a buffer of the receiver, if that has one. */
+static void pair_arrive(struct pair *p, struct sn_buf *b)
+{
+	struct side *s = &p->s[b->user[1]];
+	struct sn_buf *own = sn_buf_alloc(&s->pool.pool);
+	if (own) {
+		memcpy(own->data, b->data, b->len);
+		own->len = b->len;
+		own->port = b->port;
+		own->flags = b->flags;
+		sn_engine_rx(s->e, &own, 1, p->now);
+	}
+	sn_buf_free(b);
+}
+
 /* Lets virtual time pass. */
 static void pair_run(struct pair *p, sn_time span)
 {
@@ -251,8 +272,7 @@ static void pair_run(struct pair *p, sn_time span)
 		while (p->wire && p->wire->user[0] <= p->now) {
 			struct sn_buf *b = p->wire;
 			p->wire = b->next;
-			b->next = NULL;
-			sn_engine_rx(p->s[b->user[1]].e, &b, 1, p->now);
+			pair_arrive(p, b);
 		}
 	}
 	p->now = end;
@@ -285,7 +305,7 @@ static void pair_send(struct pair *p, int side, uint32_t len)
 	}
 }
 
-static void pair_op(struct pair *p, int side, uint8_t op)
+static inline void pair_op(struct pair *p, int side, uint8_t op)
 {
 	pair_submit(p, side, (struct sn_sqe){.op = op, .conn = p->s[side].conn});
 }
@@ -297,7 +317,7 @@ static void pair_endpoint(struct pair *p, int side, uint32_t path, uint8_t flags
 	CHECK_EQ(sn_engine_endpoint_add(p->s[side].e, &ep, p->now), SN_OK);
 }
 
-static uint32_t pair_subflows(struct pair *p, int side)
+static inline uint32_t pair_subflows(struct pair *p, int side)
 {
 	struct sn_subflow_info info[SN_MAX_SUBFLOWS];
 	return sn_engine_subflow_info(p->s[side].e, p->s[side].conn, info, SN_MAX_SUBFLOWS);

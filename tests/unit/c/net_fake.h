@@ -42,6 +42,7 @@ static struct {
 	uint32_t inputs, input_len;
 	uint8_t input_first;
 	struct sn_tcp *input_tcp;
+	struct sn_pool *input_pool;
 	struct sn_tcp_seg input_seg;
 	/* Answer to a SYN. */
 	enum sn_syn_verdict verdict;
@@ -136,6 +137,7 @@ static void fake_input(struct sn_tcp *tcp, const struct sn_tcp_seg *seg, struct 
 	(void)now;
 	fake.inputs++;
 	fake.input_tcp = tcp;
+	fake.input_pool = b->pool;
 	fake.input_seg = *seg;
 	fake.input_len = b->len;
 	fake.input_first = b->len ? b->data[0] : 0;

@@ -200,8 +200,8 @@ static inline void up_closed(struct sn_subflow *s, enum sn_err err, sn_time now)
 	s->err = err;
 	s->tcp = NULL;
 }
-static const struct sn_tcp_up up = {up_established, up_segment, up_data, up_acked, up_options,
-				    up_window,      up_rto,     up_fin,  up_closed,  NULL};
+static const struct sn_tcp_up up = {up_established, up_segment, up_data, up_acked,  up_options,
+				    up_window,      up_rto,     up_fin,  up_closed, NULL};
 
 /* --- the wire ----------------------------------------------------------------------------------------------------- */
 

@@ -290,6 +290,45 @@ SN_TEST(a_full_forward_ring_drops_and_counts)
 	fake_stop();
 }
 
+static uint32_t sibling_free;
+static uint32_t sibling_avail(struct sn_pool *pool, uint32_t *size)
+{
+	(void)pool;
+	*size = 100;
+	return sibling_free;
+}
+
+SN_TEST(a_forwarded_frame_moves_to_our_buffers_when_its_owners_are_short)
+{
+	struct sn_pool sibling = {.alloc = fake_alloc, .free = fake_free, .avail = sibling_avail};
+	struct sn_engine *e = fake_start(0, 2, false);
+	struct sn_flow f = flow_of(80, 5000);
+	struct sn_ipv4 ip = {.src = PEER_IP, .dst = OUR_IP, .proto = SN_IP_TCP, .ttl = 64, .total_len = 43};
+	struct sn_tcp_seg s = {.sport = 5000, .dport = 80, .flags = SN_TH_ACK};
+
+	CHECK_EQ(sn_net_flow_insert(e, &f, TCP(64)), SN_OK);
+	for (int round = 0; round < 3; round++) {
+		struct sn_buf *b = fake_alloc(&sibling);
+		sn_eth_emit(b->data, fake_mac[0], peer_mac, SN_ETH_IPV4);
+		sn_ipv4_emit(b->data + 14, &ip, true);
+		sn_tcp_emit(b->data + 34, &s, 0);
+		memcpy(b->data + 54, "abc", 3);
+		b->len = 57;
+		b->port = 0;
+		b->flags = SN_BUF_CSUM_GOOD | SN_BUF_FORWARDED;
+		sibling_free = round ? 10 : 50;
+		fake.pool_empty = round == 2;
+		sn_net_rx(e, b, 1);
+		CHECK_EQ(fake.inputs, SN_MIN(round + 1, 2));
+		CHECK_EQ(fake.input_first, 'a');
+		CHECK(fake.input_pool == (round ? &fake_pool : &sibling));
+	}
+	fake.pool_empty = false;
+	CHECK_EQ(e->counters.pool_refused, 1);
+	CHECK_EQ(fake.live, 0);
+	fake_stop();
+}
+
 SN_TEST(a_nonsensical_owner_is_dropped)
 {
 	struct sn_engine *e = fake_start(0, 2, false);

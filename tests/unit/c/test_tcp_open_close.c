@@ -27,6 +27,40 @@ SN_TEST(handshake_agrees_on_mss_scale_sack_and_timestamps)
 	pair_down(p);
 }
 
+/* B's SYN/ACK asks for segments of script[0] bytes. */
+static enum verdict edit_mss(struct pair *p, int from, const struct sn_tcp_seg *seg, uint8_t *at)
+{
+	if (from == 1 && (seg->flags & SN_TH_SYN)) {
+		sn_put16(at + SN_TCP_HDR_MIN + 2, (uint16_t)p->script[0]); /* the first option */
+		sn_tcp_set_csum(at, 0);
+		sn_tcp_set_csum(at, sn_csum_finish(sn_csum_partial(
+					    at, seg->hdr_len,
+					    sn_csum_pseudo_v4(0x0a000002, 0x0a000001, SN_IP_TCP, seg->hdr_len))));
+	}
+	return PASS;
+}
+
+SN_TEST(a_tiny_mss_is_raised_and_zero_is_none)
+{
+	static const uint32_t asked[] = {0, 1, 47, 88, 300}, used[] = {536, 88, 88, 88, 300};
+
+	for (uint32_t i = 0; i < 5; i++) {
+		struct pair *p = pair_up();
+		p->filter = edit_mss;
+		p->script[0] = asked[i];
+		dial(p);
+		run_for(p, 100 * SN_MSEC);
+		REQUIRE(tcp(p, 0) && tcp(p, 1));
+		CHECK_EQ(tcp(p, 0)->mss, used[i] - 12);
+		ops->set_shared_window(tcp(p, 0), false, 28); /* all options there can be */
+		CHECK_EQ(tcp(p, 0)->mss, used[i] - 40);
+		offer(&p->side[0].sub, 20000);
+		CHECK(run_transfer(p, 60 * SN_SEC));
+		hang_up(p);
+		pair_down(p);
+	}
+}
+
 static enum verdict drop_first(struct pair *p, int from, const struct sn_tcp_seg *seg, uint8_t *at)
 {
 	(void)at;
