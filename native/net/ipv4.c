@@ -8,11 +8,17 @@
 
 enum { TTL = 64 };
 
+uint32_t sn_net_next_hop(const struct sn_engine *e, uint16_t port, uint32_t dst)
+{
+	const struct sn_net_port *p = &e->net.port[port];
+	return ((p->ip ^ dst) & p->mask) == 0 ? dst : p->gateway;
+}
+
 void sn_ipv4_send(struct sn_engine *e, uint16_t port, uint32_t src, uint32_t dst, uint8_t proto, struct sn_tx *tx,
 		  sn_time now)
 {
 	struct sn_net_port *p = &e->net.port[port];
-	uint32_t hop = ((p->ip ^ dst) & p->mask) == 0 ? dst : p->gateway;
+	uint32_t hop = sn_net_next_hop(e, port, dst);
 
 	if (SN_UNLIKELY(hop == 0)) {
 		e->counters.tx_no_route++;

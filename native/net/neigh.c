@@ -166,10 +166,16 @@ static void on_timer(struct sn_timer *t, sn_time now)
 		h->state = CHECKING;
 		h->tries = 0;
 	}
-	if (h->tries < SN_NEIGH_TRIES)
+	if (h->tries < SN_NEIGH_TRIES) {
 		ask(h, now);
-	else
-		forget(h);
+		return;
+	}
+	struct sn_engine *e = h->engine;
+	uint16_t port = h->port;
+	uint32_t ip = h->ip;
+	forget(h);
+	if (e->tcp_ops->unreachable)
+		e->tcp_ops->unreachable(e, port, ip, now);
 }
 
 /* The IP packet at tx->hdr->data gets its Ethernet header and leaves. */

@@ -66,6 +66,8 @@ int32_t sn_net_route(const struct sn_engine *e, const struct sn_addr *src, const
 const struct sn_addr *sn_net_port_addr(const struct sn_engine *e, uint16_t port);
 uint16_t sn_net_port_mtu(const struct sn_engine *e, uint16_t port);
 uint32_t sn_net_port_count(const struct sn_engine *e);
+/* Next hop from a port to an IPv4 destination, host order; 0: there is none. */
+uint32_t sn_net_next_hop(const struct sn_engine *e, uint16_t port, uint32_t dst);
 /* Index of the port that has this address, or -1. */
 int32_t sn_net_addr_port(const struct sn_engine *e, const struct sn_addr *addr);
 

@@ -107,6 +107,16 @@ static void op_prune(struct sn_engine *e, uint32_t most, uint32_t hog)
 	}
 }
 
+static void op_unreachable(struct sn_engine *e, uint16_t port, uint32_t hop, sn_time now)
+{
+	for (uint32_t i = 0; i < e->tcp.conns.count; i++) {
+		struct sn_tcp *t = sn_slab_at(&e->tcp.conns, i);
+		if (t && !t->dead && t->state == SN_TCP_SYN_SENT && t->port == port &&
+		    sn_net_next_hop(e, port, sn_addr_v4_get(&t->flow.remote)) == hop)
+			sn_tcp_abort(t, SN_E_HOSTUNREACH, now);
+	}
+}
+
 static const struct sn_flow *op_flow(const struct sn_tcp *t) { return &t->flow; }
 static uint32_t op_peer_window(const struct sn_tcp *t) { return t->peer_wnd; }
 static bool op_idle(const struct sn_tcp *t) { return t->txq == NULL; }
@@ -131,6 +141,7 @@ const struct sn_tcp_ops sn_tcp_native_ops = {
 	.peer_window = op_peer_window,
 	.idle = op_idle,
 	.prune = op_prune,
+	.unreachable = op_unreachable,
 };
 
 const struct sn_tcp_ops *sn_tcp_ops_find(const char *name)

@@ -359,6 +359,28 @@ SN_TEST(ack_of_what_was_never_sent_is_challenged)
 	pair_down(p);
 }
 
+SN_TEST(a_next_hop_that_nobody_has_ends_an_open_after_three_requests)
+{
+	struct pair *p = pair_up();
+	struct side *s = &p->side[0];
+	struct sn_tcp_open o = {.owner = &s->sub, .up = &up, .isn = 1, .rcv_space = s->sub.rcvbuf};
+
+	o.flow.local = sn_addr_v4(0x0a000001);
+	o.flow.remote = sn_addr_v4(0x0a000009);
+	o.flow.lport = 40000;
+	o.flow.rport = 80;
+	s->sub.tcp = ops->open(s->e, &o, p->now);
+	REQUIRE(s->sub.tcp);
+	poll_side(p, s);
+	run_for(p, 2500 * SN_MSEC);
+	CHECK_EQ(s->sub.closed, 0);
+	run_for(p, SN_SEC);
+	CHECK_EQ(s->sub.closed, 1);
+	CHECK_EQ(s->sub.err, SN_E_HOSTUNREACH);
+	CHECK_EQ(s->e->counters.arp_tx, 3);
+	pair_down(p);
+}
+
 SN_TEST(owner_may_drop_a_segment)
 {
 	struct pair *p = pair_connected();
