@@ -3,7 +3,20 @@
 
 from __future__ import annotations
 
-from sennit.tools.commands import connect, doctor, down, elsewhere, endpoint, limits, listen, status, top, up, version
+from sennit.tools.commands import (
+    connect,
+    doctor,
+    down,
+    elsewhere,
+    endpoint,
+    limits,
+    listen,
+    netlab,
+    status,
+    top,
+    up,
+    version,
+)
 from sennit.tools.commands.base import Command
 
 COMMANDS: dict[str, type[Command]] = {
@@ -18,6 +31,7 @@ COMMANDS: dict[str, type[Command]] = {
     "doctor": doctor.Doctor,
     "demo": elsewhere.Demo,
     "sim": elsewhere.Sim,
+    "netlab": netlab.NetlabCommand,
     "version": version.Version,
 }
 
