@@ -3,7 +3,21 @@
 
 from __future__ import annotations
 
-from sennit.tools.commands import connect, doctor, down, elsewhere, endpoint, limits, listen, status, top, up, version
+from sennit.tools.commands import (
+    connect,
+    doctor,
+    down,
+    elsewhere,
+    endpoint,
+    limits,
+    listen,
+    nstat,
+    ss,
+    status,
+    top,
+    up,
+    version,
+)
 from sennit.tools.commands.base import Command
 
 COMMANDS: dict[str, type[Command]] = {
@@ -11,6 +25,8 @@ COMMANDS: dict[str, type[Command]] = {
     "down": down.Down,
     "status": status.Status,
     "top": top.Top,
+    "nstat": nstat.Nstat,
+    "ss": ss.Ss,
     "connect": connect.Connect,
     "listen": listen.Listen,
     "endpoint": endpoint.EndpointCommand,
