@@ -46,12 +46,19 @@ class Policy:
         return tuple(self._endpoints[i] for i in sorted(self._endpoints))
 
     def add(self, wanted: messages.Endpoint, ports: Sequence[messages.PortInfo]) -> messages.PutEndpoint:
-        """Checks and enters an endpoint; answers what workers are to be told."""
+        """Checks and enters an endpoint; answers what workers are to be told.
+
+        The id, address and port of an endpoint that exists, with other flags, change that endpoint.
+        """
         flags = self._flags(wanted)
         address = self._address(wanted.address)
         if not 0 <= wanted.port <= 65535:
             raise PolicyError(f"endpoint port {wanted.port} is outside 1-65535")
         port_index = self._port_index(address, ports)
+        old = self._endpoints.get(wanted.id)
+        if old is not None and (old.address, old.port) == (address, wanted.port) and old.flags != flags:
+            self._endpoints[old.id] = msgspec.structs.replace(old, flags=flags)
+            return messages.PutEndpoint(endpoint=self._endpoints[old.id], port_index=port_index)
         if len(self._endpoints) >= MAX_ENDPOINTS:
             raise PolicyError(f"the endpoint table is full ({MAX_ENDPOINTS}): delete one first", ENOSPC)
         for other in self._endpoints.values():

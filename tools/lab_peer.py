@@ -103,6 +103,7 @@ def main() -> None:
     parser.add_argument("--tcp", action="store_true", help="plain TCP instead of MPTCP")
     parser.add_argument("--abort", action="store_true", help="after sending, reset the connection instead of closing")
     parser.add_argument("--cc", default="cubic", help="congestion control")
+    parser.add_argument("--maxseg", type=int, help="largest segment")
     parser.add_argument("--count", type=int, default=1, help="connections one after the other")
     args = parser.parse_args()
 
@@ -110,6 +111,8 @@ def main() -> None:
     sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM, proto)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, args.cc.encode())
+    if args.maxseg:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, args.maxseg)
     if args.role == "server":
         sock.bind((args.address, args.port))
         sock.listen(16)

@@ -50,6 +50,7 @@ struct sn_engine_cfg {
 	const char *cc;         /* "cubic" | "newreno" */
 	uint8_t sched;          /* enum sn_sched_id */
 	bool csum;              /* ask for DSS checksums */
+	bool no_join;           /* C flag of MP_CAPABLE: joins to announced addresses and ports only */
 	struct sn_tcp_cfg tcp;
 	struct sn_pm_limits limits;
 	struct sn_pool *pool;

@@ -58,6 +58,9 @@
 	X(tcp_mem_limit, "refused: segment, chunk or subflow records used up")    \
 	X(MPCapableSYNRX, "MP_CAPABLE SYN received")                              \
 	X(MPCapableSYNTX, "MP_CAPABLE SYN sent")                                  \
+	X(MPCapableSYNTXDrop, "SYNs with MP_CAPABLE vanished, tried without")      \
+	X(MPCapableSYNTXDisabled, "MP_CAPABLE not tried: remembered black hole")   \
+	X(Blackhole, "destinations remembered as black holes for MP_CAPABLE")     \
 	X(MPCapableSYNACKRX, "MP_CAPABLE SYN/ACK received")                       \
 	X(MPCapableACKRX, "MP_CAPABLE third ACK received")                        \
 	X(MPCapableFallbackACK, "server-side fallback at the third ACK")          \

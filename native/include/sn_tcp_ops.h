@@ -107,6 +107,8 @@ struct sn_tcp_ops {
 	void (*ack_now)(struct sn_tcp *, sn_time now);
 	/* Sends an ACK-eliciting empty segment below snd_una (window probe, keepalive). */
 	void (*probe)(struct sn_tcp *, sn_time now);
+	/* The path is known to work again: forgets the backed-off timer and sends what was lost now. */
+	void (*kick)(struct sn_tcp *, sn_time now);
 	/* Half-close: FIN after everything sent so far. */
 	void (*fin)(struct sn_tcp *, sn_time now);
 	/* RST now and forget: `closed` is called with SN_E_ABORTED before it returns unless owner was detached. */

@@ -95,7 +95,9 @@ static enum sn_syn_verdict take_join(struct sn_engine *e, uint16_t port, const s
 		e->counters.MPJoinNoTokenFound++;
 		return refuse(e, SN_RST_PROTOCOL, opts, opt_len);
 	}
-	if (!sn_pm_port_ok(c, flow->lport) || sn_pm_extra(c) >= e->cfg.limits.subflows) {
+	bool first = flow->lport == c->flow.lport && sn_addr_eq(&flow->local, &c->flow.local);
+	if (c->failing || (e->cfg.no_join && first) || !sn_pm_port_ok(c, flow->lport) ||
+	    sn_pm_extra(c) >= e->cfg.limits.subflows) {
 		e->counters.MPJoinRejected++;
 		return refuse(e, SN_RST_PROHIBITED, opts, opt_len);
 	}
@@ -105,7 +107,9 @@ static enum sn_syn_verdict take_join(struct sn_engine *e, uint16_t port, const s
 		table->count - table->used > table->count / 4 ? sn_sf_new(c, SN_SF_JOIN, flow, port) : NULL;
 	if (!sf)
 		return refuse(e, SN_RST_RESOURCES, opts, opt_len);
-	sf->backup = j->backup;
+	sf->peer_backup = j->backup;
+	sf->our_backup = sn_pm_is_backup(c, &flow->local);
+	sn_sf_backup(sf);
 	sf->remote_id = j->addr_id;
 	sf->local_id = sn_pm_local_id(c, &flow->local);
 	sf->remote_nonce = j->nonce;

@@ -150,12 +150,6 @@ static void check_plain(struct sn_conn *c, sn_time now)
 	c->finished = true;
 }
 
-/* Errors after which no new subflow can help. */
-static bool hopeless(enum sn_err err)
-{
-	return err == SN_E_TIMEDOUT || err == SN_E_HOSTUNREACH || err == SN_E_NETUNREACH;
-}
-
 static void check_mptcp(struct sn_conn *c, sn_time now)
 {
 	if (c->fin_acked && c->peer_fin && !c->finishing)
@@ -174,7 +168,7 @@ static void check_mptcp(struct sn_conn *c, sn_time now)
 		return;
 	}
 	/* The peer may come back (or we to it) until patience ends. */
-	if (c->app_closed || !c->fully || hopeless(c->last_err)) {
+	if (c->app_closed || !c->fully) {
 		sn_conn_fail(c, c->last_err ? c->last_err : SN_E_RESET, true, NULL, now);
 	} else if (!sn_timer_armed(&c->t_close)) {
 		sn_wheel_arm(&c->e->wheel, &c->t_close, now + SN_CLOSE_TIMEOUT);

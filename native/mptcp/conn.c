@@ -161,6 +161,7 @@ struct sn_subflow *sn_sf_new(struct sn_conn *c, enum sn_sf_kind kind, const stru
 	sf->rst_reason = SN_RST_NONE;
 	sf->peer_reason = SN_RST_NONE;
 	sf->t_join.fire = sn_join_ack_fire;
+	sf->t_path.fire = sn_path_fire;
 	c->sf[slot] = sf;
 	c->nsf++;
 	return sf;
@@ -170,6 +171,7 @@ void sn_sf_free(struct sn_subflow *sf)
 {
 	struct sn_conn *c = sf->conn;
 	sn_wheel_cancel(&c->e->wheel, &sf->t_join);
+	sn_wheel_cancel(&c->e->wheel, &sf->t_path);
 	sn_dss_drop_held(sf);
 	if (c->last_rx == sf)
 		c->last_rx = NULL;
@@ -229,6 +231,7 @@ void sn_sf_reset(struct sn_subflow *sf, enum sn_rst_reason why, sn_time now)
 	if (!sf->tcp)
 		return;
 	sf->rst_reason = (uint8_t)why;
+	sf->conn->e->counters.MPRstTx += why != SN_RST_NONE && sf->kind != SN_SF_PLAIN;
 	sf->conn->ops->reset(sf->tcp, now);
 }
 

@@ -26,13 +26,19 @@ enum {
 	SN_MAX_REMOTES = 8,     /* addresses of the peer remembered per connection */
 	SN_JOIN_ACK_TRIES = 6,
 	SN_ADD_ADDR_TRIES = 3,
-	SN_SYNACK_TRIES = 4,   /* timeouts of a SYN/ACK: 31 s in all with an initial one of 1 s */
-	SN_PATH_TRIES = 4,     /* failed joins over one pair of addresses */
+	SN_SYNACK_TRIES = 4, /* timeouts of a SYN/ACK: 31 s in all with an initial one of 1 s */
+	SN_PATH_TRIES = 4,   /* failed joins over one pair of addresses that never worked */
+	SN_PATH_EAGER = 90,
+	SN_STALE_LOSS_CNT = 4, /* intervals without an answer that make a subflow stale */
+	SN_STALE_RTOS = 2,     /* or timeouts of TCP in a row */
 	SN_SYN_TRIES_MPTCP = 2 /* lost SYNs with MP_CAPABLE before one without is tried */
 };
 #define SN_REFUSE_MAX     (500 * SN_MSEC) /* how long a subflow is held up for want of buffers */
 #define SN_CLOSE_TIMEOUT  (60 * SN_SEC)   /* orphans, and connections that wait for a new subflow */
-#define SN_FINISH_TIMEOUT (20 * SN_SEC)   /* subflows still open after both DATA_FINs were acknowledged */
+#define SN_PATH_AGAIN     (700 * SN_MSEC) /* for SN_PATH_EAGER tries, then SN_PATH_LATER */
+#define SN_PATH_LATER     (10 * SN_SEC)
+#define SN_PATH_PROVEN    (2 * SN_SEC)  /* a subflow that lived so long proves its path */
+#define SN_FINISH_TIMEOUT (20 * SN_SEC) /* subflows still open after both DATA_FINs were acknowledged */
 
 /* MP_TCPRST reasons, RFC 8684 3.6. */
 enum sn_rst_reason {
@@ -45,6 +51,7 @@ enum sn_rst_reason {
 	SN_RST_MIDDLEBOX = 6,
 	SN_RST_NONE = 0xff
 };
+enum { SN_RST_TRANSIENT = 1 /* T flag */ };
 
 enum sn_sf_kind {
 	SN_SF_PLAIN,   /* no MPTCP options */
@@ -64,7 +71,9 @@ enum sn_sf_owe {
 	SN_OWE_ECHO = 2,     /* sf->echo */
 	SN_OWE_REMOVE = 4,   /* conn->removed */
 	SN_OWE_FAIL = 8,
-	SN_OWE_FASTCLOSE = 16 /* on the RST */
+	SN_OWE_FASTCLOSE = 16, /* on the RST */
+	SN_OWE_PRIO = 32,
+	SN_OWE_INFINITE = 64 /* on data, after MP_FAIL: sf->infinite_ssn */
 };
 
 /* A join's origin, for counting failures: endpoint 0..15, remote 16.., or the re-join of a connection without subflow. */
@@ -78,20 +87,30 @@ struct sn_subflow {
 	uint8_t slot;        /* conn->sf[slot] */
 	uint8_t kind, state; /* enum sn_sf_kind, sn_sf_state */
 	bool active;         /* we sent the SYN */
-	bool backup, stale;
-	bool shared;     /* TCP was told that the window is shared */
-	bool bare;       /* the last segment had no MPTCP option */
-	bool sent_any;   /* data was sent here */
-	bool late, owns; /* a timeout without an answer since; TCP sends from copies of its own */
+	bool backup;         /* in effect: either of the two below */
+	bool peer_backup;    /* the peer asked for it: B of its MP_JOIN, MP_PRIO */
+	bool our_backup;     /* we did */
+	bool stale;
+	bool shared;      /* TCP was told that the window is shared */
+	bool bare;        /* the last segment had no MPTCP option */
+	bool sent_any;    /* data was sent here */
+	bool late, owns;  /* a timeout without an answer since; TCP sends from copies of its own */
+	bool silent;      /* no answer for longer than the path takes (path.c): nothing new goes there */
+	uint8_t silences; /* intervals without an answer, in a row */
 	uint8_t local_id, remote_id;
 	uint8_t why;
+	bool hurry;          /* a join over a path that worked: no long wait for its SYN/ACK */
 	uint8_t owe;         /* enum sn_sf_owe */
 	uint8_t rst_reason;  /* for MP_TCPRST on our RST */
 	uint8_t peer_reason; /* MP_TCPRST of the peer's RST */
+	bool peer_transient; /* its T flag */
 	uint8_t peer_wscale;
-	uint8_t tries;   /* third ACKs of a join */
-	sn_time since;   /* when data became possible */
-	sn_time refused; /* buffers short: when data was first refused, 0: it is taken */
+	uint8_t tries;         /* third ACKs of a join */
+	uint32_t infinite_ssn; /* the segment that carries the infinite mapping; 0: not sent yet */
+	uint64_t infinite_dsn; /* where it begins */
+	uint64_t fail_dsn;     /* for MP_FAIL: where the mapping with the wrong checksum begins */
+	sn_time since;         /* when data became possible */
+	sn_time refused;       /* buffers short: when data was first refused, 0: it is taken */
 
 	uint32_t local_nonce, remote_nonce;
 	uint64_t hmac64;  /* join: for our SYN/ACK */
@@ -110,7 +129,9 @@ struct sn_subflow {
 		*ooo_hint; /* where this subflow's last out-of-order buffer went, valid while ooo_hint_dsn > rcv_nxt */
 	uint64_t ooo_hint_dsn;
 
+	sn_time heard, kicked;  /* last progress or the first segment after idleness; last kick */
 	struct sn_timer t_join; /* third ACK again until the fourth packet */
+	struct sn_timer t_path; /* watches over what is in flight, asks a silent path (path.c) */
 };
 
 /* What was sent where, in data sequence order: for reinjection. */
@@ -123,10 +144,13 @@ struct sn_sent {
 	bool need;         /* to be sent again elsewhere */
 };
 
-/* Failed joins over one path: SN_PATH_TRIES of them end it. */
+/* Failed joins over one path: SN_PATH_TRIES of them end it, unless it once worked. */
 struct sn_path_try {
-	uint8_t fails;
-	sn_time next; /* no new try before */
+	uint8_t fails; /* in a row */
+	bool worked;   /* it carried a subflow: tried again every SN_PATH_AGAIN */
+	bool over;     /* the peer does not want it */
+	sn_time tried; /* last try */
+	sn_time next;  /* no new try before */
 };
 
 /* An address that the peer announced. */
@@ -156,6 +180,7 @@ struct sn_conn {
 	uint8_t state; /* enum sn_conn_state */
 	enum sn_err err, last_err;
 	sn_time opened;
+	sn_time fail_at;     /* MP_FAIL was sent */
 	struct sn_flow flow; /* the first subflow's */
 
 	bool server, mptcp, fell_back, csum;
@@ -167,6 +192,11 @@ struct sn_conn {
 	bool peer_no_join; /* C flag: not to the initial address */
 	bool hashed;       /* in the token table */
 	bool half;         /* in the list of handshakes under way */
+	/* RFC 8684 3.7, one subflow with wrong checksums: data keeps its mappings and DATA_ACKs until the infinite
+	 * mapping comes, which takes the place of the next new data's. */
+	bool failing;      /* we sent MP_FAIL: checksums are not looked at any more */
+	bool infinite_due; /* we received it: our next new data carries an infinite mapping */
+	bool no_option;    /* SYNs with MP_CAPABLE vanished: tried without */
 
 	bool owe_open, told; /* CONNECTED / ACCEPT is to be posted / was posted */
 	bool app_closed;     /* CLOSE: nothing more is delivered */
@@ -183,6 +213,7 @@ struct sn_conn {
 	bool credit;    /* the window may have grown: look */
 	bool pm_dirty;
 	bool stuck;    /* data waits that the application does not take */
+	bool dup_rx;   /* data came a second time, or after its ACK: DATA_ACK at once */
 	bool fin_word; /* this ACK carries the DATA_FIN, not MP_CAPABLE */
 	bool ack_all;  /* DATA_FIN state changed: pure ACK on every subflow */
 
@@ -258,6 +289,8 @@ static inline struct sn_channel *sn_conn_channel(const struct sn_conn *c)
 	return c->slot == SN_SLAB_NONE ? NULL : c->e->channel[c->slot];
 }
 static inline bool sn_sf_usable(const struct sn_subflow *sf) { return sf && sf->tcp && sf->state == SN_SF_UP; }
+/* After a change of one of its two causes. */
+static inline void sn_sf_backup(struct sn_subflow *sf) { sf->backup = sf->peer_backup || sf->our_backup; }
 /* Any subflow on which a pure ACK with options makes sense, NULL if there is none. */
 struct sn_subflow *sn_conn_any_up(const struct sn_conn *c);
 
@@ -284,17 +317,26 @@ bool sn_mp_equal(const void *a, const void *b, uint32_t n); /* in constant time 
 
 /* --- accept.c --- */
 void sn_half_leave(struct sn_conn *c); /* the handshake is over, one way or the other */
+/* --- blackhole.c: destinations that swallow SYNs with MP_CAPABLE --- */
+bool sn_blackhole_known(struct sn_engine *e, const struct sn_addr *to, sn_time now);
+void sn_blackhole_note(struct sn_engine *e, const struct sn_addr *to, sn_time now);
+void sn_blackhole_forget(struct sn_engine *e, const struct sn_addr *to);
 
 /* --- token.c --- */
 bool sn_token_new(struct sn_conn *c); /* draws key, token, idsn; inserts. false: no token could be made */
 void sn_token_remove(struct sn_conn *c);
 struct sn_conn *sn_token_find(const struct sn_engine *e, uint32_t token);
 
-/* --- handshake.c --- */
-extern const struct sn_tcp_up sn_mptcp_up;
+/* --- fallback.c --- */
 /* Plain TCP from now on. False if it is too late for that. */
 bool sn_conn_can_fall_back(const struct sn_conn *c);
 bool sn_conn_fallback(struct sn_conn *c, struct sn_subflow *sf, sn_time now);
+/* MP_FAIL on a pure ACK. False: it takes a reset of the subflow instead. */
+bool sn_conn_tell_fail(struct sn_conn *c, struct sn_subflow *sf, uint64_t fail_dsn, sn_time now);
+/* New data is to be sent: plain TCP from here on, told by an infinite mapping. */
+void sn_conn_go_infinite(struct sn_conn *c, sn_time now);
+/* --- handshake.c --- */
+extern const struct sn_tcp_up sn_mptcp_up;
 void sn_conn_fully(struct sn_conn *c);
 /* Keys of the peer are known: sequence numbers of its data. */
 void sn_conn_keyed(struct sn_conn *c, uint64_t remote_key);
@@ -341,12 +383,21 @@ void sn_zombies_sweep(struct sn_engine *e);
 void sn_sent_add(struct sn_conn *c, uint64_t dsn, uint32_t len, uint8_t slot);
 void sn_sent_trim(struct sn_conn *c);
 void sn_sent_purge(struct sn_conn *c);
-/* The subflow had a timeout / will carry nothing more: what only it carried is to be sent again elsewhere. */
+/* The subflow does not answer / will carry nothing more: what only it and other silent ones carried is to be sent again
+ * elsewhere. */
 void sn_sent_doubt(struct sn_conn *c, uint8_t slot);
 void sn_sent_lost(struct sn_conn *c, uint8_t slot);
 void sn_retrans_push(struct sn_conn *c, sn_time now);  /* reinjection as far as windows allow */
 void sn_retrans_check(struct sn_conn *c, sn_time now); /* arms the timer, notices a stalled receiver */
 void sn_retrans_fire(struct sn_timer *t, sn_time now);
+
+/* --- path.c: paths that fall silent --- */
+void sn_path_sent(struct sn_subflow *sf, sn_time now); /* before data is handed to TCP */
+void sn_path_heard(struct sn_subflow *sf, const struct sn_tcp_seg *seg, sn_time now);
+void sn_path_acked(struct sn_subflow *sf, sn_time now); /* progress */
+void sn_path_up(struct sn_subflow *sf);                 /* may carry data from now on */
+void sn_path_rto(struct sn_subflow *sf, uint32_t in_a_row, sn_time now);
+void sn_path_fire(struct sn_timer *t, sn_time now);
 
 /* --- close.c --- */
 /* Ends the connection at once with an error; fastclose: tell the peer by MP_FASTCLOSE. `except` (or NULL) is closing
@@ -365,6 +416,8 @@ void sn_pm_check(struct sn_conn *c, sn_time now);
 void sn_pm_fire(struct sn_timer *t, sn_time now);
 void sn_pm_sf_gone(struct sn_subflow *sf, enum sn_err err, sn_time now);
 uint8_t sn_pm_local_id(const struct sn_conn *c, const struct sn_addr *addr);
+/* Is it an endpoint's with the backup flag? */
+bool sn_pm_is_backup(const struct sn_conn *c, const struct sn_addr *addr);
 /* May a join come to this local port? */
 bool sn_pm_port_ok(const struct sn_conn *c, uint16_t lport);
 uint32_t sn_pm_extra(const struct sn_conn *c); /* subflows beyond the first that count against the limit */

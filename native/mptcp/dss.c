@@ -53,7 +53,8 @@ static uint32_t emit_capable(const struct sn_subflow *sf, uint8_t len, const str
 	struct sn_mp_capable cap = {
 		.len = len,
 		.version = 1,
-		.flags = (uint8_t)(SN_MPC_HMAC_SHA256 | (c->csum ? SN_MPC_CSUM : 0)),
+		.flags = (uint8_t)(SN_MPC_HMAC_SHA256 | (c->csum ? SN_MPC_CSUM : 0) |
+				   (c->e->cfg.no_join ? SN_MPC_NO_JOIN : 0)),
 		.sender_key = c->local_key,
 		.receiver_key = c->remote_key,
 		.data_len = (uint16_t)want->len,
@@ -67,7 +68,7 @@ static uint32_t emit_join(const struct sn_subflow *sf, uint8_t len, uint8_t *out
 {
 	struct sn_mp_join j = {
 		.len = len,
-		.backup = sf->backup,
+		.backup = sf->our_backup,
 		.addr_id = sf->local_id,
 		.token = sf->conn->remote_token,
 		.nonce = sf->local_nonce,
@@ -79,11 +80,17 @@ static uint32_t emit_join(const struct sn_subflow *sf, uint8_t len, uint8_t *out
 
 static uint32_t options_rst(const struct sn_subflow *sf, const struct sn_opt_want *want, uint8_t *out)
 {
+	uint32_t n = 0;
 	if ((sf->owe & SN_OWE_FASTCLOSE) && want->room >= 12)
 		return sn_mp_emit_fastclose(out, sf->conn->remote_key);
-	if (sf->rst_reason != SN_RST_NONE && want->room >= 4)
-		return sn_mp_emit_tcprst(out, 0, sf->rst_reason);
-	return 0;
+	if ((sf->owe & SN_OWE_FAIL) && want->room >= 16)
+		n = sn_mp_emit_fail(out, sf->fail_dsn);
+	if (sf->rst_reason != SN_RST_NONE && want->room >= n + 4) {
+		/* What lacks now may be there later; the others last (RFC 8684 3.6). */
+		bool passes = sf->rst_reason == SN_RST_RESOURCES || sf->rst_reason == SN_RST_OUTSTANDING;
+		n += sn_mp_emit_tcprst(out + n, passes ? SN_RST_TRANSIENT : 0, sf->rst_reason);
+	}
+	return n;
 }
 
 /* ACK and data of an established subflow. */
@@ -110,14 +117,41 @@ static uint32_t options_established(const struct sn_subflow *sf, const struct sn
 	if ((sf->owe & SN_OWE_REMOVE) && n + 4 + c->removed.n <= want->room)
 		n += sn_mp_emit_remove_addr(out + n, &c->removed);
 	if ((sf->owe & SN_OWE_FAIL) && n + 12 <= want->room)
-		n += sn_mp_emit_fail(out + n, c->rcv_nxt);
+		n += sn_mp_emit_fail(out + n, sf->fail_dsn);
+	if ((sf->owe & SN_OWE_PRIO) && n + 4 <= want->room)
+		n += sn_mp_emit_prio(out + n, sf->our_backup);
 	return n;
+}
+
+/* The last word after MP_FAIL: from the first byte not yet DATA_ACKed on, data is what TCP says it is. One subflow carried
+ * everything, so its sequence numbers follow from the data's. */
+static uint32_t emit_infinite(struct sn_subflow *sf, const struct sn_opt_want *want, uint8_t *out)
+{
+	struct sn_conn *c = sf->conn;
+	struct sn_mp_dss d = {.flags = SN_DSS_ACK | SN_DSS_MAP | SN_DSS_DSN64, .ack = c->rcv_nxt};
+
+	if (want->kind != SN_SEG_DATA || (sf->infinite_ssn && want->ssn != sf->infinite_ssn))
+		return 0;
+	if (!sf->infinite_ssn && want->retransmit)
+		return 0;
+	d.dsn = sf->infinite_dsn;
+	d.ssn = (uint32_t)(sf->infinite_dsn - c->idsn);
+	if (c->csum)
+		d.flags |= SN_DSS_HAS_CSUM;
+	if (sn_mp_dss_len(d.flags) > want->room)
+		return 0;
+	if (!sf->infinite_ssn)
+		c->e->counters.InfiniteMapTx++;
+	sf->infinite_ssn = want->ssn;
+	return sn_mp_emit_dss(out, &d);
 }
 
 uint32_t sn_mp_options(struct sn_subflow *sf, const struct sn_opt_want *want, uint8_t *out)
 {
 	struct sn_conn *c = sf->conn;
 
+	if (SN_UNLIKELY(sf->owe & SN_OWE_INFINITE))
+		return emit_infinite(sf, want, out);
 	if (sf->kind == SN_SF_PLAIN || (want->kind >= SN_SEG_ACK && !c->keyed))
 		return 0;
 	switch (want->kind) {
@@ -229,10 +263,25 @@ static enum verdict unmapped(struct sn_subflow *sf, enum sn_rst_reason why, sn_t
 	return RESET;
 }
 
-static bool same_map(const struct sn_subflow *sf, const struct sn_buf *b)
+/* May a mapping be restated like this? The same again, a part of it, or (without a checksum over the whole) one that goes
+ * further: what matters is that every byte keeps its place. */
+static bool agrees(struct sn_subflow *sf, const struct sn_buf *b)
 {
-	return b->map_dsn == sf->map_dsn && b->map_ssn == sf->map_ssn &&
-	       b->map_len - (b->flags & SN_BUF_MAP_FIN ? 1u : 0) == sf->map_len;
+	uint32_t len = b->map_len - (b->flags & SN_BUF_MAP_FIN ? 1u : 0);
+	uint32_t shift = b->map_ssn - sf->map_ssn, end = shift + len;
+
+	if ((uint64_t)(int64_t)(int32_t)shift != b->map_dsn - sf->map_dsn)
+		return false;
+	if ((int32_t)end <= (int32_t)sf->map_len)
+		return (int32_t)end < (int32_t)sf->map_len || !(b->flags & SN_BUF_MAP_FIN) || sf->map_fin;
+	if (sf->conn->csum || sf->map_fin)
+		return false;
+	uint32_t done = sf->rcv_ssn - sf->map_ssn; /* kept small: a mapping may go on growing */
+	sf->map_ssn += done;
+	sf->map_dsn += done;
+	sf->map_len = end - done;
+	sf->map_fin = (b->flags & SN_BUF_MAP_FIN) != 0;
+	return true;
 }
 
 /* Makes sure that a mapping covers rcv_ssn, taking the buffer's own if the one in use is through. */
@@ -241,7 +290,7 @@ static enum verdict find_map(struct sn_subflow *sf, const struct sn_buf *b, sn_t
 	struct sn_conn *c = sf->conn;
 
 	if (sf->map_on) {
-		if (!(b->flags & SN_BUF_MAP) || same_map(sf, b))
+		if (!(b->flags & SN_BUF_MAP) || agrees(sf, b))
 			return GO_ON;
 		c->e->counters.DSSNotMatching++;
 		return unmapped(sf, SN_RST_MIDDLEBOX, now);
@@ -291,16 +340,17 @@ static enum verdict verify(struct sn_subflow *sf, sn_time now)
 		return GO_ON;
 	}
 	c->e->counters.DataCsumErr++;
-	if (c->csum_good || !sn_conn_can_fall_back(c)) {
-		sn_sf_reset(sf, SN_RST_MIDDLEBOX, now);
-		return RESET;
-	}
-	/* RFC 8684 3.7: a middlebox changes the payload; tell the peer and go on as TCP. */
-	c->e->counters.MPFailTx++;
+	/* RFC 8684 3.7: somebody changes the payload. All of the data came this way: tell the peer, which then turns to an
+	 * infinite mapping, and take the stream as TCP would. */
+	if ((c->failing && now - c->fail_at < SN_SEC) || sn_conn_tell_fail(c, sf, sf->map_dsn, now))
+		return GO_ON;
+	/* Else this subflow ends, and the data comes again on another one. */
+	sf->fail_dsn = sf->map_dsn;
 	sf->owe |= SN_OWE_FAIL;
-	c->ops->ack_now(sf->tcp, now);
-	sf->owe &= (uint8_t)~SN_OWE_FAIL;
-	return unmapped(sf, SN_RST_MIDDLEBOX, now);
+	c->e->counters.MPFailTx++;
+	c->e->counters.DSSCorruptionReset++;
+	sn_sf_reset(sf, SN_RST_MIDDLEBOX, now);
+	return RESET;
 }
 
 /* One buffer: gives it to the connection, or holds it until its mapping's checksum is known. */
@@ -365,9 +415,6 @@ void sn_dss_data(struct sn_subflow *sf, struct sn_buf *chain, sn_time now)
 			v = take(sf, b, now);
 		}
 		if (v == FELL_BACK) {
-			struct sn_buf *held = sf->held;
-			sf->held = sf->held_tail = NULL;
-			sn_recv_plain(c, held, now);
 			sn_recv_plain(c, chain, now);
 		} else if (v == RESET) {
 			sn_buf_free_chain(chain);

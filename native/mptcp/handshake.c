@@ -27,32 +27,6 @@ void sn_sf_shared(struct sn_subflow *sf, bool on)
 	sf->conn->ops->set_shared_window(sf->tcp, on, on ? reserve : 0);
 }
 
-bool sn_conn_can_fall_back(const struct sn_conn *c)
-{
-	return c->mptcp && !c->joined && !c->reinjected && c->nsf == 1 && !c->ooo;
-}
-
-bool sn_conn_fallback(struct sn_conn *c, struct sn_subflow *sf, sn_time now)
-{
-	(void)now;
-	if (!sn_conn_can_fall_back(c))
-		return false;
-	c->mptcp = false;
-	c->fell_back = true;
-	c->e->counters.conn_fallback++;
-	sn_token_remove(c);
-	sn_sent_purge(c);
-	sn_wheel_cancel(&c->e->wheel, &c->t_rtx);
-	sn_wheel_cancel(&c->e->wheel, &c->t_fin);
-	sn_wheel_cancel(&c->e->wheel, &c->t_pm);
-	c->fin_sent = c->peer_fin_known = false; /* FIN takes the place of DATA_FIN */
-	sf->kind = SN_SF_PLAIN;
-	sf->map_on = false;
-	sn_sf_shared(sf, false);
-	sn_conn_wake(c);
-	return true;
-}
-
 void sn_conn_keyed(struct sn_conn *c, uint64_t remote_key)
 {
 	c->remote_key = remote_key;
@@ -78,6 +52,7 @@ void sn_sf_up(struct sn_subflow *sf, sn_time now)
 	if (!c->app_closed && !c->finishing)
 		sn_wheel_cancel(&c->e->wheel, &c->t_close); /* a subflow again: no need to give up */
 	c->pm_dirty = true;
+	sn_path_up(sf);
 	sn_conn_wake(c);
 }
 
@@ -120,7 +95,8 @@ static bool synack_join(struct sn_subflow *sf, const struct sn_tcp_seg *seg, sn_
 		sn_sf_reset(sf, SN_RST_PROTOCOL, now);
 		return false;
 	}
-	sf->backup |= j->backup != 0;
+	sf->peer_backup = j->backup != 0;
+	sn_sf_backup(sf);
 	sn_mp_hmac_join(c->local_key, c->remote_key, sf->local_nonce, sf->remote_nonce, h);
 	memcpy(sf->hmac, h, sizeof sf->hmac);
 	return true;
@@ -208,7 +184,9 @@ static bool up_segment(struct sn_subflow *sf, const struct sn_tcp_seg *seg, stru
 		if (mp->present & SN_MP_BIT(SN_MP_TCPRST)) {
 			c->e->counters.MPRstRx++;
 			sf->peer_reason = mp->rst_reason;
+			sf->peer_transient = mp->rst_flags & SN_RST_TRANSIENT;
 		}
+		c->e->counters.MPFailRx += (mp->present & SN_MP_BIT(SN_MP_FAIL)) != 0;
 		fastclose(sf, seg, now);
 		return true;
 	}
@@ -216,9 +194,14 @@ static bool up_segment(struct sn_subflow *sf, const struct sn_tcp_seg *seg, stru
 		return sf->state == SN_SF_OPENING && sf->active ? synack(sf, seg, now) : true;
 	if (sf->kind != SN_SF_PLAIN && sf->state == SN_SF_OPENING && !sf->active && !third_ack(sf, seg, now))
 		return false;
-	if (sf->kind == SN_SF_PLAIN)
+	if (sf->kind == SN_SF_PLAIN) {
+		c->e->counters.InfiniteMapRx +=
+			(mp->present & SN_MP_BIT(SN_MP_DSS)) && (mp->dss.flags & SN_DSS_MAP) && !mp->dss.len;
 		return true;
+	}
 	sf->bare = !mp->present;
+	if (SN_UNLIKELY(sf->silent))
+		sn_path_heard(sf, seg, now);
 	if (fastclose(sf, seg, now))
 		return false;
 	if (sf->kind == SN_SF_CAPABLE && !sf->active && payload && (mp->present & SN_MP_BIT(SN_MP_CAPABLE)) &&
@@ -235,8 +218,16 @@ static bool up_segment(struct sn_subflow *sf, const struct sn_tcp_seg *seg, stru
 		sn_sf_up(sf, now);
 	if (mp->present & SN_MP_BIT(SN_MP_FAIL)) {
 		c->e->counters.MPFailRx++;
-		if (sn_conn_fallback(c, sf, now))
+		/* It names data that we sent. Contiguous on this one subflow: go on without mappings; else it has to go. */
+		if (sn_dsn_lt(c->snd_nxt, mp->fail_dsn))
+			c->e->counters.MPOptBad++;
+		else if (c->failing || sn_conn_tell_fail(c, sf, c->rcv_nxt, now)) {
+			c->infinite_due = sn_conn_can_fall_back(c);
 			return true;
+		} else {
+			sn_sf_reset(sf, SN_RST_MIDDLEBOX, now);
+			return false;
+		}
 	}
 	return sn_pm_segment(sf, seg, now);
 }
@@ -264,6 +255,11 @@ static void up_established(struct sn_subflow *sf, sn_time now)
 	if (c->state == SN_CONN_CONNECTING) {
 		sn_conn_set_state(c, SN_CONN_ESTABLISHED);
 		c->owe_open = true;
+		/* An answer came only when the option was gone: that is the path's doing. */
+		if (c->no_option)
+			sn_blackhole_note(c->e, &sf->flow.remote, now);
+		else if (sf->active && sf->kind == SN_SF_CAPABLE)
+			sn_blackhole_forget(c->e, &sf->flow.remote);
 	}
 }
 
@@ -279,12 +275,8 @@ static void up_data(struct sn_subflow *sf, struct sn_buf *chain, sn_time now)
 
 static void up_acked(struct sn_subflow *sf, sn_time now)
 {
-	(void)now;
 	sf->late = sf->owns = false;
-	if (sf->stale) {
-		sf->stale = false;
-		sf->conn->e->counters.SubflowRecover++;
-	}
+	sn_path_acked(sf, now);
 	sn_conn_wake(sf->conn);
 }
 
@@ -334,21 +326,19 @@ static bool up_rto(struct sn_subflow *sf, uint32_t in_a_row, sn_time now)
 		if (!sf->active)
 			return in_a_row <= SN_SYNACK_TRIES;
 		/* Somebody on the path may drop SYNs with an option it does not know. */
-		if (sf->active && sf->kind == SN_SF_CAPABLE && in_a_row > SN_SYN_TRIES_MPTCP)
-			sn_conn_fallback(c, sf, now);
+		if (sf->active && sf->kind == SN_SF_CAPABLE && in_a_row > SN_SYN_TRIES_MPTCP &&
+		    sn_conn_fallback(c, sf, now)) {
+			c->no_option = true;
+			c->e->counters.MPCapableSYNTXDrop++;
+		}
 		return true;
 	}
 	if (!c->mptcp)
 		return true;
 	sf->late = true;
 	sn_conn_wake(c);
-	if (sf->state != SN_SF_UP)
-		return true;
-	sn_sent_doubt(c, sf->slot);
-	if (in_a_row >= 2 && !sf->stale) {
-		sf->stale = true;
-		c->e->counters.SubflowStale++;
-	}
+	if (sf->state == SN_SF_UP)
+		sn_path_rto(sf, in_a_row, now);
 	return true;
 }
 

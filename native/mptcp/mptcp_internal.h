@@ -34,7 +34,13 @@ struct sn_listener {
 /* Why a connection waits for its application. */
 enum sn_block { SN_BLOCK_CQ = 0, SN_BLOCK_RX = 1, SN_BLOCK_KINDS = 2 };
 
-enum { SN_MPTCP_CHANNELS = 64, SN_CONN_INDEX_BITS = 20 };
+enum { SN_MPTCP_CHANNELS = 64, SN_CONN_INDEX_BITS = 20, SN_BLACKHOLES = 64 };
+
+/* A destination that SYNs with MP_CAPABLE do not reach (RFC 8684 3.1, 3.7). */
+struct sn_blackhole {
+	struct sn_addr addr;
+	sn_time until; /* 0: free */
+};
 
 struct sn_mptcp {
 	struct sn_slab conns;     /* struct sn_conn */
@@ -57,7 +63,8 @@ struct sn_mptcp {
 	struct sn_timer retry;                   /* looks again at full completion rings */
 	uint32_t slot_chunks[SN_MPTCP_CHANNELS]; /* chunks in use per channel: none may take them all */
 	struct sn_chunk *zombies;                /* chunks whose connection is gone while a port still reads them */
-	bool draining;                           /* no new connections */
+	struct sn_blackhole blackhole[SN_BLACKHOLES];
+	bool draining; /* no new connections */
 };
 
 #endif

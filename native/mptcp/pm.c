@@ -20,6 +20,16 @@ uint8_t sn_pm_local_id(const struct sn_conn *c, const struct sn_addr *addr)
 	return (uint8_t)(255 - SN_MAX_PORTS + SN_MAX(sn_net_addr_port(c->e, addr), 0));
 }
 
+bool sn_pm_is_backup(const struct sn_conn *c, const struct sn_addr *addr)
+{
+	for (uint32_t i = 0; i < SN_MAX_ENDPOINTS; i++) {
+		const struct sn_endpoint *ep = &c->e->mptcp.endpoint[i];
+		if (ep->id && (ep->flags & SN_EP_BACKUP) && memcmp(ep->addr, addr->b, 16) == 0)
+			return true;
+	}
+	return false;
+}
+
 bool sn_pm_port_ok(const struct sn_conn *c, uint16_t lport)
 {
 	if (lport == c->flow.lport)
@@ -146,7 +156,8 @@ bool sn_pm_segment(struct sn_subflow *sf, const struct sn_tcp_seg *seg, sn_time 
 		return true;
 	if (mp->present & SN_MP_BIT(SN_MP_PRIO)) {
 		c->e->counters.MPPrioRx++;
-		sf->backup = mp->prio_backup != 0;
+		sf->peer_backup = mp->prio_backup != 0;
+		sn_sf_backup(sf);
 		sn_conn_wake(c);
 	}
 	if (mp->present & SN_MP_BIT(SN_MP_ADD_ADDR))
@@ -212,7 +223,7 @@ void sn_pm_check(struct sn_conn *c, sn_time now)
 {
 	sn_time next = SN_TIME_NEVER;
 
-	if (!c->mptcp || !c->fully)
+	if (!c->mptcp || !c->fully || c->failing)
 		return;
 	/* Nothing moves in either direction any more. */
 	if (c->shut && c->peer_fin && c->snd_una == c->snd_end)
@@ -249,11 +260,41 @@ void sn_mptcp_policy_changed(struct sn_engine *e)
 	}
 }
 
+/* The backup flag of an endpoint changed: MP_PRIO on the subflows that use its address. */
+static void tell_priority(struct sn_conn *c, const struct sn_endpoint *ep, sn_time now)
+{
+	for (uint32_t i = 0; i < SN_MAX_SUBFLOWS; i++) {
+		struct sn_subflow *sf = c->sf[i];
+		if (!sf || memcmp(sf->flow.local.b, ep->addr, 16))
+			continue;
+		sf->our_backup = (ep->flags & SN_EP_BACKUP) != 0;
+		sn_sf_backup(sf);
+		if (!sn_sf_usable(sf) || !c->fully)
+			continue;
+		c->e->counters.MPPrioTx++;
+		ack_with(sf, SN_OWE_PRIO, now);
+	}
+	sn_conn_wake(c);
+}
+
+/* The same endpoint with other flags. */
+static enum sn_err change(struct sn_engine *e, struct sn_endpoint *x, const struct sn_endpoint *ep, sn_time now)
+{
+	uint8_t flipped = x->flags ^ ep->flags;
+	*x = *ep;
+	for (uint32_t i = 0; (flipped & SN_EP_BACKUP) && i < e->mptcp.conns.count; i++) {
+		struct sn_conn *c = sn_slab_at(&e->mptcp.conns, i);
+		if (c && c->mptcp && !c->dead && !c->finished)
+			tell_priority(c, x, now);
+	}
+	sn_mptcp_policy_changed(e);
+	return SN_OK;
+}
+
 enum sn_err sn_mptcp_endpoint_add(struct sn_engine *e, const struct sn_endpoint *ep, sn_time now)
 {
 	struct sn_endpoint *free_slot = NULL;
 	struct sn_addr addr;
-	(void)now;
 
 	memcpy(addr.b, ep->addr, 16);
 	if (!ep->id || (ep->flags & ~(SN_EP_SIGNAL | SN_EP_SUBFLOW | SN_EP_BACKUP | SN_EP_FULLMESH)))
@@ -264,6 +305,9 @@ enum sn_err sn_mptcp_endpoint_add(struct sn_engine *e, const struct sn_endpoint 
 		struct sn_endpoint *x = &e->mptcp.endpoint[i];
 		if (!x->id)
 			free_slot = free_slot ? free_slot : x;
+		else if (x->id == ep->id && memcmp(x->addr, ep->addr, 16) == 0 && x->tcp_port == ep->tcp_port &&
+			 x->flags != ep->flags)
+			return change(e, x, ep, now);
 		else if (x->id == ep->id || (memcmp(x->addr, ep->addr, 16) == 0 && x->tcp_port == ep->tcp_port))
 			return SN_E_EXIST;
 	}
@@ -274,19 +318,27 @@ enum sn_err sn_mptcp_endpoint_add(struct sn_engine *e, const struct sn_endpoint 
 	return SN_OK;
 }
 
-/* Tells the peer that an address is gone and leaves the subflows that use it. */
-static void withdraw(struct sn_conn *c, uint8_t id, bool told, sn_time now)
+/* Tells the peer that an address is gone and leaves the subflows that use it. The address that the connection began with
+ * has the id 0 on the wire; it is given up only if something else is left. */
+static void withdraw(struct sn_conn *c, const struct sn_endpoint *ep, bool told, sn_time now)
 {
-	struct sn_subflow *by = NULL;
+	struct sn_subflow *by = NULL, *other = NULL;
+	bool first = memcmp(c->flow.local.b, ep->addr, 16) == 0 && !ep->tcp_port;
+	uint8_t id = first ? 0 : ep->id;
 
 	for (uint32_t i = 0; i < SN_MAX_SUBFLOWS; i++) {
 		struct sn_subflow *sf = c->sf[i];
-		told |= sf && sf->kind == SN_SF_JOIN && sf->local_id == id;
-		if (sn_sf_usable(sf) && (!by || by->local_id == id))
-			by = sf;
+		if (!sf || sf->state == SN_SF_LEAVING)
+			continue;
+		told |= sf->local_id == id;
+		if (!sn_sf_usable(sf))
+			continue;
+		by = sf;
+		other = sf->local_id == id ? other : sf;
 	}
-	if (!told)
+	if (!told || (first && !other))
 		return;
+	by = other ? other : by;
 	if (by) {
 		c->removed = (struct sn_mp_remove_addr){.n = 1, .id = {id}};
 		c->e->counters.RmAddrTx++;
@@ -294,14 +346,16 @@ static void withdraw(struct sn_conn *c, uint8_t id, bool told, sn_time now)
 	}
 	for (uint32_t i = 0; i < SN_MAX_SUBFLOWS; i++) {
 		struct sn_subflow *sf = c->sf[i];
-		if (!sf || sf->kind != SN_SF_JOIN || sf->local_id != id)
+		if (!sf || sf->local_id != id || memcmp(sf->flow.local.b, ep->addr, 16))
 			continue;
 		/* An announced address led here: it is not joined over this path again. */
 		for (uint32_t k = 0; k < SN_MAX_REMOTES; k++)
 			if (c->remote[k].used && sn_addr_eq(&c->remote[k].addr, &sf->flow.remote))
-				c->remote[k].path.fails = SN_PATH_TRIES;
+				c->remote[k].path.over = true;
 		sn_sf_leave(sf, now);
 	}
+	if (first)
+		c->rejoin.over = true;
 }
 
 enum sn_err sn_mptcp_endpoint_del(struct sn_engine *e, uint8_t id, sn_time now)
@@ -311,6 +365,7 @@ enum sn_err sn_mptcp_endpoint_del(struct sn_engine *e, uint8_t id, sn_time now)
 		at++;
 	if (at == SN_MAX_ENDPOINTS)
 		return SN_E_ADDRNOTAVAIL;
+	struct sn_endpoint gone = e->mptcp.endpoint[at];
 	memset(&e->mptcp.endpoint[at], 0, sizeof e->mptcp.endpoint[at]);
 	for (uint32_t i = 0; i < e->mptcp.conns.count; i++) {
 		struct sn_conn *c = sn_slab_at(&e->mptcp.conns, i);
@@ -321,7 +376,7 @@ enum sn_err sn_mptcp_endpoint_del(struct sn_engine *e, uint8_t id, sn_time now)
 		if (c->ann_cur == (int)at)
 			c->ann_cur = -1;
 		if (c->mptcp && c->fully && !c->dead && !c->finished && !c->finishing)
-			withdraw(c, id, told, now);
+			withdraw(c, &gone, told, now);
 		c->ep_try[at] = (struct sn_path_try){0};
 		c->pm_dirty = true;
 		sn_conn_wake(c);

@@ -5,8 +5,10 @@
  *                      announced one
  *   announced address  from the address of the port that leads there, once
  *   fullmesh endpoint  from its address to every address of the peer
- *   no subflow left    over the first pair of addresses again
- * Failed paths are tried again with growing pauses, SN_PATH_TRIES times in all.
+ *   first subflow lost over the first pair of addresses again
+ * A path that never worked is tried SN_PATH_TRIES times with growing pauses. One that did is tried every SN_PATH_AGAIN for
+ * a minute and every SN_PATH_LATER then, so that it is in use again soon after it is back. What the peer refuses for good
+ * (MP_TCPRST without the T flag, RFC 8684 3.6; an orderly close of the subflow alone) is not tried again.
  */
 #include "mptcp/conn.h"
 
@@ -30,7 +32,7 @@ static bool exists(const struct sn_conn *c, const struct sn_addr *local, const s
 /* May this path be tried now? Notes the time of a later try. */
 static bool due(const struct sn_path_try *p, sn_time now, sn_time *next)
 {
-	if (p->fails >= SN_PATH_TRIES)
+	if (p->over || (!p->worked && p->fails >= SN_PATH_TRIES))
 		return false;
 	if (p->fails && now < p->next) {
 		*next = SN_MIN(*next, p->next);
@@ -41,32 +43,42 @@ static bool due(const struct sn_path_try *p, sn_time now, sn_time *next)
 
 static void note_failure(struct sn_path_try *p, bool final, sn_time now)
 {
-	if (p->fails < SN_PATH_TRIES)
+	if (p->fails < UINT8_MAX)
 		p->fails++;
 	if (final)
-		p->fails = SN_PATH_TRIES;
-	p->next = now + (SN_SEC << p->fails);
+		p->over = true;
+	if (p->worked)
+		p->next = SN_MAX(now, p->tried + (p->fails > SN_PATH_EAGER ? SN_PATH_LATER : SN_PATH_AGAIN));
+	else
+		p->next = now + (SN_SEC << SN_MIN(p->fails, SN_PATH_TRIES));
 }
 
 /* Opens a join; false if it cannot be now. */
 static bool join(struct sn_conn *c, const struct sn_addr *local, const struct target *t, bool backup, uint8_t why,
-		 sn_time now)
+		 struct sn_path_try *p, sn_time now)
 {
 	struct sn_flow flow = {.local = *local, .remote = t->addr, .rport = t->port};
 	int32_t port = sn_net_route(c->e, local, &t->addr);
 
+	p->tried = now;
 	if (port < 0 || sn_net_port_choose(c->e, &flow) != SN_OK)
 		return false;
 	struct sn_subflow *sf = sn_sf_new(c, SN_SF_JOIN, &flow, (uint16_t)port);
 	if (!sf)
 		return false;
-	sf->backup = backup;
+	sf->our_backup = backup;
+	sn_sf_backup(sf);
 	sf->local_id = sn_pm_local_id(c, local);
 	sf->remote_id = t->id;
 	sf->why = why;
 	sn_engine_random(c->e, &sf->local_nonce, sizeof sf->local_nonce);
 	c->joined = true;
-	return sn_sf_open(sf, now);
+	sf->hurry = p->worked && p->fails <= SN_PATH_EAGER;
+	if (!sn_sf_open(sf, now))
+		return false;
+	if (sf->hurry)
+		sn_wheel_arm(&c->e->wheel, &sf->t_join, now + SN_PATH_AGAIN);
+	return true;
 }
 
 static struct target initial(const struct sn_conn *c)
@@ -111,14 +123,14 @@ static void from_endpoints(struct sn_conn *c, sn_time now, sn_time *next)
 		uint32_t n = targets(c, &local, t);
 		if (ep->flags & SN_EP_FULLMESH) {
 			for (uint32_t k = 0; k < n && may_join_more(c); k++)
-				if (!exists(c, &local, &t[k]) && !join(c, &local, &t[k], backup, (uint8_t)i, now))
+				if (!exists(c, &local, &t[k]) && !join(c, &local, &t[k], backup, (uint8_t)i, p, now))
 					note_failure(p, false, now);
 		} else if (n && !exists(c, &local, NULL)) {
 			/* After a failure the next address has its turn. */
-			if (!join(c, &local, &t[p->fails % n], backup, (uint8_t)i, now))
+			if (!join(c, &local, &t[p->fails % n], backup, (uint8_t)i, p, now))
 				note_failure(p, false, now);
 		}
-		if (p->fails && p->fails < SN_PATH_TRIES && p->next > now)
+		if (p->fails && !p->over && (p->worked || p->fails < SN_PATH_TRIES) && p->next > now)
 			*next = SN_MIN(*next, p->next);
 	}
 }
@@ -132,23 +144,32 @@ static void to_announced(struct sn_conn *c, sn_time now, sn_time *next)
 		struct target t = announced(c, r);
 		struct sn_addr any = {{0}};
 		int32_t port = exists(c, NULL, &t) ? -1 : sn_net_route(c->e, &any, &t.addr);
-		if (port >= 0 &&
-		    !join(c, sn_net_port_addr(c->e, (uint16_t)port), &t, false, (uint8_t)(SN_WHY_REMOTE + i), now)) {
+		if (port >= 0 && !join(c, sn_net_port_addr(c->e, (uint16_t)port), &t, false,
+				       (uint8_t)(SN_WHY_REMOTE + i), &r->path, now)) {
 			note_failure(&r->path, false, now);
 			*next = SN_MIN(*next, r->path.next);
 		}
 	}
 }
 
+/* The first subflow is gone: over its addresses again; if the peer wants no join there, to where it does. */
 static void again(struct sn_conn *c, sn_time now, sn_time *next)
 {
+	bool none = true;
 	for (uint32_t i = 0; i < SN_MAX_SUBFLOWS; i++)
-		if (c->sf[i] && c->sf[i]->state != SN_SF_LEAVING)
-			return;
-	if (!due(&c->rejoin, now, next))
+		none &= !c->sf[i] || c->sf[i]->state == SN_SF_LEAVING;
+	struct target t[SN_MAX_REMOTES + 1] = {initial(c)};
+	uint32_t n = 1;
+	if (c->peer_no_join)
+		n = none ? targets(c, &c->flow.local, t) : 0;
+	const struct target *to = n ? &t[c->rejoin.fails % n] : NULL;
+	/* Left in good order: only if nothing else is there. */
+	if (none && c->rejoin.over)
+		c->rejoin = (struct sn_path_try){.worked = true};
+	if (!to || (!none && !may_join_more(c)) || exists(c, &c->flow.local, to) || !due(&c->rejoin, now, next))
 		return;
-	struct target t = initial(c);
-	if (!join(c, &c->flow.local, &t, false, SN_WHY_REJOIN, now)) {
+	c->rejoin.worked = true;
+	if (!join(c, &c->flow.local, to, false, SN_WHY_REJOIN, &c->rejoin, now)) {
 		note_failure(&c->rejoin, false, now);
 		*next = SN_MIN(*next, c->rejoin.next);
 	}
@@ -161,27 +182,44 @@ void sn_pm_joins(struct sn_conn *c, sn_time now, sn_time *next)
 	again(c, now, next);
 }
 
+static struct sn_path_try *path_of(const struct sn_subflow *sf)
+{
+	struct sn_conn *c = sf->conn;
+	if (sf->kind == SN_SF_CAPABLE || sf->why == SN_WHY_REJOIN)
+		return &c->rejoin;
+	if (sf->why < SN_WHY_REMOTE)
+		return &c->ep_try[sf->why];
+	if (sf->why < SN_WHY_REMOTE + SN_MAX_REMOTES)
+		return &c->remote[sf->why - SN_WHY_REMOTE].path;
+	return NULL;
+}
+
+/* RFC 8684 3.6: without the T flag the condition lasts; lack of resources and too much outstanding data pass by nature. */
+static bool refused_for_good(const struct sn_subflow *sf)
+{
+	return !sf->peer_transient && (sf->peer_reason == SN_RST_PROTOCOL || sf->peer_reason == SN_RST_PROHIBITED ||
+				       sf->peer_reason == SN_RST_PERFORMANCE || sf->peer_reason == SN_RST_MIDDLEBOX);
+}
+
 void sn_pm_sf_gone(struct sn_subflow *sf, enum sn_err err, sn_time now)
 {
 	struct sn_conn *c = sf->conn;
-	struct sn_path_try *p = NULL;
+	struct sn_path_try *p = path_of(sf);
 
 	c->pm_dirty = true;
-	if (sf->why < SN_WHY_REMOTE)
-		p = &c->ep_try[sf->why];
-	else if (sf->why < SN_WHY_REMOTE + SN_MAX_REMOTES)
-		p = &c->remote[sf->why - SN_WHY_REMOTE].path;
-	else if (sf->why == SN_WHY_REJOIN)
-		p = &c->rejoin;
 	if (!p)
 		return;
-	if (sf->since && now - sf->since > 10 * SN_SEC)
+	if (sf->since && now - sf->since >= SN_PATH_PROVEN) {
 		p->fails = 0;
-	/* Closed in order or forbidden: the peer does not want it. */
-	note_failure(p, err == SN_OK || sf->state == SN_SF_LEAVING || sf->peer_reason == SN_RST_PROHIBITED, now);
-	if (sf->why == SN_WHY_REJOIN && sf->state == SN_SF_OPENING && err == SN_E_REFUSED) {
-		/* The peer has forgotten the connection. */
-		c->doomed = c->nsf == 1;
+		p->worked = true;
+	} else if (sf->since) {
+		p->worked = false; /* taken and dropped at once: that is no path */
+	}
+	note_failure(p, err == SN_OK || sf->state == SN_SF_LEAVING || refused_for_good(sf), now);
+	/* Nobody there knows the connection any more. */
+	if (sf->why == SN_WHY_REJOIN && sf->state == SN_SF_OPENING && err == SN_E_REFUSED && c->nsf == 1 &&
+	    (refused_for_good(sf) || p->fails >= SN_PATH_TRIES)) {
+		c->doomed = true;
 		c->last_err = SN_E_RESET;
 	}
 }
@@ -196,6 +234,10 @@ sn_time sn_join_ack_delay(const struct sn_subflow *sf)
 void sn_join_ack_fire(struct sn_timer *t, sn_time now)
 {
 	struct sn_subflow *sf = SN_CONTAINER(t, struct sn_subflow, t_join);
+	if (sf->state == SN_SF_OPENING && sf->hurry) {
+		sn_sf_reset(sf, SN_RST_NONE, now);
+		return;
+	}
 	if (sf->state != SN_SF_CONFIRM)
 		return;
 	if (++sf->tries >= SN_JOIN_ACK_TRIES) {

@@ -220,6 +220,9 @@ void sn_recv_data(struct sn_conn *c, struct sn_subflow *sf, struct sn_buf *b, sn
 
 	if (sn_dsn_leq(end, c->rcv_nxt)) {
 		c->e->counters.DuplicateData++;
+		c->dup_rx = true; /* the peer may lack a DATA_ACK: no delay */
+		c->last_rx = sf;
+		sn_conn_wake(c);
 		sn_buf_free(b);
 		return;
 	}

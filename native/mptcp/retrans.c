@@ -3,10 +3,13 @@
  * Connection-level retransmission (RFC 8684 3.3.6): which subflow carried what, sending it again on another one, and the
  * receiver that acknowledged everything at TCP level but not by DATA_ACK.
  *
- * Timer: t_rtx runs while data is outstanding or the peer's window is shut. Interval: 2 RTT (at least 10 ms) when all
- * subflows are idle, else the largest RTO (at least 200 ms); doubled for each firing without progress.
+ * Timer: t_rtx runs while data is outstanding or the peer's window is shut. Subflows idle, which is a stalled receiver: one
+ * RTT (at least 5 ms) after the last acknowledgement of any kind, doubled from the ninth firing without progress on, at
+ * most 1 s. Else the largest RTO (at least 200 ms), doubled for each firing.
  */
 #include "mptcp/conn.h"
+
+enum { STALL_EAGER = 8 /* firings before the interval grows */ };
 
 /* --- the record of what was sent --- */
 
@@ -68,9 +71,12 @@ static void mark(struct sn_conn *c, struct sn_sent *s)
 
 void sn_sent_doubt(struct sn_conn *c, uint8_t slot)
 {
-	uint16_t bit = (uint16_t)(1u << slot);
+	uint16_t bit = (uint16_t)(1u << slot), lost = bit;
+	for (uint32_t i = 0; i < SN_MAX_SUBFLOWS; i++)
+		if (c->sf[i] && c->sf[i]->silent)
+			lost |= (uint16_t)(1u << i);
 	for (struct sn_sent *s = c->sent; s; s = s->next)
-		if (s->carriers == bit && !s->need)
+		if ((s->carriers & bit) && !(s->carriers & ~lost) && !s->need)
 			mark(c, s);
 	if (c->need)
 		sn_conn_wake(c);
@@ -98,6 +104,7 @@ static uint32_t send_again(struct sn_conn *c, struct sn_subflow *sf, uint64_t ds
 	struct sn_chunk *k = sn_send_chunk_at(c, dsn);
 	if (!k)
 		return 0;
+	sn_path_sent(sf, now);
 	int32_t n = c->ops->send(sf->tcp, k, (uint32_t)(dsn - k->dsn), len, dsn, now);
 	if (n <= 0)
 		return 0;
@@ -108,37 +115,65 @@ static uint32_t send_again(struct sn_conn *c, struct sn_subflow *sf, uint64_t ds
 	return (uint32_t)n;
 }
 
+/* Cuts a record behind its first `len` bytes. False: no record to be had. */
+static bool split(struct sn_conn *c, struct sn_sent *s, uint32_t len)
+{
+	struct sn_sent *t = sn_slab_take(&c->e->mptcp.sents);
+	if (!t)
+		return false;
+	*t = *s;
+	t->dsn += len;
+	t->len -= len;
+	t->redone = 0;
+	s->len = len;
+	s->next = t;
+	if (c->sent_tail == s)
+		c->sent_tail = t;
+	c->need += s->need;
+	return true;
+}
+
+/* Sends one record again, as far as there is room. False: nobody has any. */
+static bool push_one(struct sn_conn *c, struct sn_sent *s, sn_time now)
+{
+	uint16_t added = 0;
+
+	while (s->redone < s->len) {
+		uint64_t dsn = s->dsn + s->redone;
+		struct sn_pick p;
+		if (sn_dsn_lt(dsn, c->snd_una)) {
+			s->redone += (uint32_t)SN_MIN(c->snd_una - dsn, s->len - s->redone);
+			continue;
+		}
+		/* Nobody else there: the subflow's own retransmission has to do. */
+		if (!sn_sched_eligible(c, s->carriers)) {
+			if (s->carriers)
+				break;
+			return false;
+		}
+		if (!c->sched->pick(c, s->carriers, s->len - s->redone, &p, now))
+			return false;
+		uint32_t n = send_again(c, p.sf, dsn, p.len, now);
+		if (!n)
+			return false;
+		s->redone += n;
+		added |= (uint16_t)(1u << p.sf->slot);
+		/* What comes next may go another way: each piece knows its own carriers, so that the loss of one of them
+		 * is seen. */
+		if (s->redone < s->len && split(c, s, s->redone))
+			break;
+	}
+	s->carriers |= added;
+	s->need = false;
+	c->need--;
+	return true;
+}
+
 void sn_retrans_push(struct sn_conn *c, sn_time now)
 {
-	for (struct sn_sent *s = c->sent; s && c->need; s = s->next) {
-		uint16_t added = 0;
-		if (!s->need)
-			continue;
-		while (s->redone < s->len) {
-			uint64_t dsn = s->dsn + s->redone;
-			struct sn_pick p;
-			if (sn_dsn_lt(dsn, c->snd_una)) {
-				s->redone += (uint32_t)SN_MIN(c->snd_una - dsn, s->len - s->redone);
-				continue;
-			}
-			/* Nobody else there: the subflow's own retransmission has to do. */
-			if (!sn_sched_eligible(c, s->carriers)) {
-				if (s->carriers)
-					break;
-				return;
-			}
-			if (!c->sched->pick(c, s->carriers, s->len - s->redone, &p, now))
-				return;
-			uint32_t n = send_again(c, p.sf, dsn, p.len, now);
-			if (!n)
-				return;
-			s->redone += n;
-			added |= (uint16_t)(1u << p.sf->slot);
-		}
-		s->carriers |= added;
-		s->need = false;
-		c->need--;
-	}
+	for (struct sn_sent *s = c->sent; s && c->need; s = s->next)
+		if (s->need && !push_one(c, s, now))
+			return;
 }
 
 /* --- stalled receiver, shut window --- */
@@ -167,9 +202,22 @@ static sn_time interval(const struct sn_conn *c, bool idle)
 		srtt = SN_MAX(srtt, est.srtt);
 		rto = SN_MAX(rto, est.rto);
 	}
-	sn_time t = idle ? SN_MAX(2 * srtt, 10 * SN_MSEC) : SN_MAX(SN_MAX(2 * srtt, rto), 200 * SN_MSEC);
-	t <<= SN_MIN(c->rtx_backoff, 12);
-	return SN_MIN(t, 60 * SN_SEC);
+	if (idle) {
+		uint32_t shift = c->rtx_backoff > STALL_EAGER ? c->rtx_backoff - STALL_EAGER : 0;
+		return SN_MIN(SN_MAX(srtt, 5 * SN_MSEC) << shift, SN_MAX(SN_SEC, 2 * srtt));
+	}
+	return SN_MIN(SN_MAX(SN_MAX(2 * srtt, rto), 200 * SN_MSEC) << SN_MIN(c->rtx_backoff, 12), 60 * SN_SEC);
+}
+
+/* When t_rtx is due. */
+static sn_time rtx_due(const struct sn_conn *c, bool idle)
+{
+	sn_time base = c->rtx_base;
+	/* A DATA_ACK may follow what TCP acknowledged by its own packet. */
+	for (uint32_t i = 0; idle && i < SN_MAX_SUBFLOWS; i++)
+		if (sn_sf_usable(c->sf[i]))
+			base = SN_MAX(base, c->sf[i]->heard);
+	return base + interval(c, idle);
 }
 
 /* Sends from snd_una, preferably where it was not sent before. */
@@ -196,7 +244,7 @@ void sn_retrans_check(struct sn_conn *c, sn_time now)
 {
 	if (c->starved && !sn_timer_armed(&c->t_rtx))
 		sn_wheel_arm(&c->e->wheel, &c->t_rtx, now + SN_MSEC);
-	if (!c->mptcp || c->dead || c->finished || c->state < SN_CONN_ESTABLISHED)
+	if (!c->mptcp || c->dead || c->finished || c->state < SN_CONN_ESTABLISHED || c->failing)
 		return;
 	bool out = sn_send_outstanding(c);
 	if (!out)
@@ -215,7 +263,7 @@ void sn_retrans_check(struct sn_conn *c, sn_time now)
 		return;
 	if (!out && !armed)
 		c->rtx_base = now;
-	sn_time due = c->rtx_base + interval(c, out && idle);
+	sn_time due = rtx_due(c, out && idle);
 	if (!armed || c->t_rtx.at > due + SN_MSEC)
 		sn_wheel_arm(&c->e->wheel, &c->t_rtx, due);
 }
@@ -227,10 +275,11 @@ void sn_retrans_fire(struct sn_timer *t, sn_time now)
 
 	if (c->starved)
 		sn_conn_wake(c);
-	if (!c->mptcp || c->dead || c->finished || (!out && !shut))
+	if (!c->mptcp || c->dead || c->finished || (!out && !shut) || c->failing)
 		return;
-	if (now < c->rtx_base + interval(c, out && all_idle(c))) {
-		sn_wheel_arm(&c->e->wheel, t, c->rtx_base + interval(c, out && all_idle(c)));
+	sn_time due = rtx_due(c, out && all_idle(c));
+	if (now < due) {
+		sn_wheel_arm(&c->e->wheel, t, due);
 		return;
 	}
 	struct sn_subflow *sf = sn_conn_any_up(c);
@@ -243,7 +292,7 @@ void sn_retrans_fire(struct sn_timer *t, sn_time now)
 	} else if (sf) {
 		struct sn_tcp_estimate est;
 		c->ops->estimate(sf->tcp, &est);
-		c->stall_len = est.mss ? est.mss : 512;
+		c->stall_len = est.mss ? 2 * est.mss : 1024; /* two segments: their ACK is not delayed */
 		resend_head(c, now);
 	}
 	c->rtx_base = now;

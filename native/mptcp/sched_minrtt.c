@@ -11,7 +11,7 @@ uint32_t sn_sched_eligible(const struct sn_conn *c, uint32_t exclude)
 		const struct sn_subflow *sf = c->sf[i];
 		if (!sn_sf_usable(sf))
 			continue;
-		*(sf->stale ? &stale : sf->backup ? &backup : &active) |= 1u << i;
+		*(sf->stale || sf->silent ? &stale : sf->backup ? &backup : &active) |= 1u << i;
 	}
 	uint32_t from = active ? active : backup ? backup : stale;
 	/* What is excluded may leave only the second choice. */

@@ -66,6 +66,8 @@ void sn_send_push(struct sn_conn *c, sn_time now)
 	c->starved = false;
 	if (c->state < SN_CONN_ESTABLISHED || c->dead || c->finished)
 		return;
+	if (SN_UNLIKELY(c->infinite_due) && c->snd_nxt != c->snd_end)
+		sn_conn_go_infinite(c, now);
 	if (c->need)
 		sn_retrans_push(c, now);
 	while (c->snd_nxt != c->snd_end) {
@@ -76,6 +78,7 @@ void sn_send_push(struct sn_conn *c, sn_time now)
 			break;
 		if (!c->sched->pick(c, exclude, SN_MIN(avail, wnd), &p, now))
 			break;
+		sn_path_sent(p.sf, now);
 		int32_t n = c->ops->send(p.sf->tcp, c->cursor, (uint32_t)(c->snd_nxt - c->cursor->dsn), p.len,
 					 c->snd_nxt, now);
 		if (n <= 0) {

@@ -144,8 +144,12 @@ static enum sn_err connect_to(struct sn_engine *e, uint32_t slot, const struct s
 	c->csum = e->cfg.csum || (s->flags & SN_OPF_CSUM);
 	if (s->sched)
 		c->sched = sn_sched_by_id(s->sched);
-	if (!(s->flags & SN_OPF_TCP))
-		c->mptcp = sn_token_new(c);
+	if (!(s->flags & SN_OPF_TCP)) {
+		if (sn_blackhole_known(e, &flow.remote, now))
+			e->counters.MPCapableSYNTXDisabled++;
+		else
+			c->mptcp = sn_token_new(c);
+	}
 	if (c->mptcp)
 		c->snd_una = c->snd_nxt = c->snd_end = c->idsn + 1;
 	sn_conn_set_state(c, SN_CONN_CONNECTING);
@@ -260,6 +264,9 @@ void sn_conn_work(struct sn_conn *c, sn_time now)
 		sn_retrans_check(c, now);
 		if (c->credit)
 			sn_recv_credit(c, now);
+		if (c->dup_rx && c->last_rx && sn_sf_usable(c->last_rx))
+			c->ops->ack_now(c->last_rx->tcp, now);
+		c->dup_rx = false;
 	}
 	if (c->pm_dirty && !c->dead && !c->finished && !c->finishing)
 		sn_pm_check(c, now);

@@ -56,8 +56,11 @@ static void syn_sent_input(struct sn_tcp *t, const struct sn_tcp_seg *seg, sn_ti
 	if (!(seg->flags & SN_TH_SYN))
 		return;
 	t->peer_wnd = seg->wnd; /* never scaled in a SYN */
-	if (t->owner && !t->up->segment(t->owner, seg, NULL, now))
+	if (t->owner && !t->up->segment(t->owner, seg, NULL, now)) {
+		if (ack) /* the peer believes in a connection */
+			sn_net_send_rst(t->e, t->port, &t->flow, seg, NULL, 0, now);
 		return;
+	}
 	if (t->dead)
 		return;
 	sn_tcp_negotiate(t, seg, now);

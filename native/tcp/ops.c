@@ -32,6 +32,17 @@ static void op_probe(struct sn_tcp *t, sn_time now)
 	sn_tcp_emit_ack(t, t->snd_una - 1, now);
 }
 
+static void op_kick(struct sn_tcp *t, sn_time now)
+{
+	if (t->dead || !t->txq || t->state < SN_TCP_ESTABLISHED)
+		return;
+	t->backoff = 0;
+	sn_tcp_enter_loss(t, now);
+	t->force_rtx = true;
+	sn_tcp_send_lost(t, now);
+	sn_tcp_rtx_restart(t, now);
+}
+
 static void op_fin(struct sn_tcp *t, sn_time now)
 {
 	if (t->dead || t->fin_sent)
@@ -131,6 +142,7 @@ const struct sn_tcp_ops sn_tcp_native_ops = {
 	.credit = op_credit,
 	.ack_now = op_ack_now,
 	.probe = op_probe,
+	.kick = op_kick,
 	.fin = op_fin,
 	.reset = op_reset,
 	.detach = op_detach,

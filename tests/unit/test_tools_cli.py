@@ -197,6 +197,11 @@ def test_endpoints_and_limits_from_the_command_line(run: Run, directory: Path) -
         assert run("endpoint", "add", "10.0.3.1", "signal", "id", "9", "port", "81")[0] == 0
         assert "subflow backup" in run("endpoint", "show")[1]
         assert [e["id"] for e in json.loads(run("endpoint", "show", "--json")[1])] == [1, 9]
+        assert run("endpoint", "change", "id", "1", "nobackup", "fullmesh") == (0, "", "")
+        assert json.loads(run("endpoint", "show", "--json")[1])[0]["flags"] == ["subflow", "fullmesh"]
+        assert run("endpoint", "change", "id", "5", "backup")[0] == 2
+        assert run("endpoint", "change", "id", "1", "signal")[0] == 2
+        assert run("endpoint", "change", "id", "1", "backup", "nofullmesh")[0] == 0
         assert run("endpoint", "del", "id", "9")[0] == 0
         assert run("endpoint", "del", "1")[0] == 0
         assert "Endpoints: none" in run("endpoint", "show")[1]

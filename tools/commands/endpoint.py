@@ -34,11 +34,26 @@ def parse_words(words: Sequence[str]) -> messages.Endpoint:
     return messages.Endpoint(id=numbers["id"], address=address, flags=tuple(flags), port=numbers["port"])
 
 
+def changed(table: Sequence[messages.Endpoint], number: int, words: Sequence[str]) -> messages.Endpoint:
+    """The endpoint of this id with flags put on and taken off. Raises UsageError."""
+    old = next((endpoint for endpoint in table if endpoint.id == number), None)
+    if old is None:
+        raise UsageError(f"there is no endpoint with id {number} (see `sennit endpoint show`)")
+    flags = set(old.flags)
+    for word in words:
+        flag = word.removeprefix("no")
+        if flag not in ("backup", "fullmesh"):
+            raise UsageError(f"'{word}' cannot be changed; words are: backup nobackup fullmesh nofullmesh")
+        (flags.discard if word != flag else flags.add)(flag)
+    return messages.Endpoint(id=old.id, address=old.address, flags=tuple(f for f in FLAGS if f in flags), port=old.port)
+
+
 class EndpointCommand(Command):
-    help = "add, delete and show the addresses the path manager uses"
+    help = "add, change, delete and show the addresses the path manager uses"
     examples = (
         "  sennit endpoint add 10.0.2.1 subflow\n"
         "  sennit endpoint add 10.0.3.1 signal backup id 7\n"
+        "  sennit endpoint change id 7 nobackup\n"
         "  sennit endpoint del id 7\n"
         "  sennit endpoint show\n"
     )
@@ -47,10 +62,11 @@ class EndpointCommand(Command):
     def add_arguments(cls, parser: argparse.ArgumentParser) -> None:
         add_instance(parser)
         add_json(parser)
-        parser.add_argument("action", choices=("add", "del", "show"), metavar="add|del|show")
+        parser.add_argument("action", choices=("add", "change", "del", "show"), metavar="add|change|del|show")
         parser.add_argument(
             "words", nargs="*", metavar="WORD",
-            help="add: ADDRESS [signal] [subflow] [backup] [fullmesh] [id N] [port P]; del: [id] N",
+            help="add: ADDRESS [signal] [subflow] [backup] [fullmesh] [id N] [port P]; "
+            "change: id N [no]backup [no]fullmesh; del: [id] N",
         )  # fmt: skip
 
     @classmethod
@@ -60,6 +76,12 @@ class EndpointCommand(Command):
             wanted = parse_words(words)
             with Client(options.name) as client:
                 table = client.add_endpoint(wanted)
+        elif options.action == "change":
+            if words[:1] != ["id"] or len(words) < 3:
+                raise UsageError("say which and how: `sennit endpoint change id N backup` (or nobackup, fullmesh ...)")
+            number = _number(words[:2])
+            with Client(options.name) as client:
+                table = client.add_endpoint(changed(client.endpoints(), number, words[2:]))
         elif options.action == "del":
             number = _number(words)
             with Client(options.name) as client:

@@ -34,6 +34,7 @@ struct side {
 	uint64_t got, given_back, bad;
 	uint32_t held_off[4096], held_len[4096], held;
 	uint64_t sent;
+	sn_time last_got, gap; /* longest pause between deliveries; reset by the test */
 };
 
 struct pair {
@@ -44,8 +45,24 @@ struct pair {
 	bool (*app)(struct pair *, int side, const struct sn_cqe *); /* takes a completion; false: the usual way */
 	bool (*filter)(struct pair *, int to, uint32_t path, struct sn_tcp_seg *seg, uint8_t *tcp);
 	bool down[PATHS];
+	uint64_t rate[PATHS], queue; /* bytes per second (0: unlimited) and bytes */
+	sn_time busy[2][PATHS];
 	uint32_t seen_join, seen_remove, seen_fastclose, seen_rst, seen_data_fin, state;
 };
+
+/* In order of arrival. */
+static void pair_wire(struct pair *p, struct sn_buf *b)
+{
+	struct sn_buf **at = &p->wire;
+	if (p->wire && p->wire_last->user[0] <= b->user[0])
+		at = &p->wire_last->next;
+	while (*at && (*at)->user[0] <= b->user[0])
+		at = &(*at)->next;
+	b->next = *at;
+	*at = b;
+	if (!b->next)
+		p->wire_last = b;
+}
 
 static void pair_tx(void *ctx, uint16_t port, struct sn_tx *v, uint32_t n)
 {
@@ -80,11 +97,18 @@ static void pair_tx(void *ctx, uint16_t port, struct sn_tx *v, uint32_t n)
 			continue;
 		}
 		b->flags |= SN_BUF_CSUM_GOOD;
-		b->user[0] = p->now + 5 * SN_MSEC;
+		sn_time at = p->now;
+		if (p->rate[port]) {
+			sn_time *busy = &p->busy[to->i][port], from = SN_MAX(*busy, at);
+			if ((from - at) * p->rate[port] / SN_SEC > p->queue) {
+				sn_buf_free(b);
+				continue;
+			}
+			at = *busy = from + b->len * SN_SEC / p->rate[port];
+		}
+		b->user[0] = at + 5 * SN_MSEC;
 		b->user[1] = (uint64_t)to->i;
-		b->next = NULL;
-		*(p->wire ? &p->wire_last->next : &p->wire) = b;
-		p->wire_last = b;
+		pair_wire(p, b);
 	}
 }
 
@@ -210,6 +234,8 @@ static void pair_app(struct pair *p, int side)
 				s->bad += s->app.base[q.off + i] != (uint8_t)(k * 7 + k / 251);
 			}
 			s->got += q.len;
+			s->gap = SN_MAX(s->gap, p->now - s->last_got);
+			s->last_got = p->now;
 			s->held_off[s->held] = q.off;
 			s->held_len[s->held++] = q.len;
 			break;
@@ -310,7 +336,7 @@ static inline void pair_op(struct pair *p, int side, uint8_t op)
 	pair_submit(p, side, (struct sn_sqe){.op = op, .conn = p->s[side].conn});
 }
 
-static void pair_endpoint(struct pair *p, int side, uint32_t path, uint8_t flags)
+static inline void pair_endpoint(struct pair *p, int side, uint32_t path, uint8_t flags)
 {
 	struct sn_endpoint ep = {.id = (uint8_t)(path + 1), .flags = flags, .nic_port = (uint16_t)path};
 	memcpy(ep.addr, sn_net_port_addr(p->s[side].e, (uint16_t)path)->b, 16);
@@ -324,7 +350,7 @@ static inline uint32_t pair_subflows(struct pair *p, int side)
 }
 
 /* Everything sent arrived as it was. */
-static void pair_check_streams(struct pair *p)
+static inline void pair_check_streams(struct pair *p)
 {
 	CHECK_EQ(p->s[B].got, p->s[A].sent);
 	CHECK_EQ(p->s[A].got, p->s[B].sent);
