@@ -32,7 +32,8 @@ struct sn_opt_want {
 	uint32_t ssn;  /* DATA: relative sequence number of the first byte (1 is the first after SYN) */
 	uint32_t len;  /* DATA: payload bytes */
 	uint64_t dsn;  /* DATA: as given to send() */
-	uint16_t payload_sum; /* DATA, if the subflow asked for checksums: ones' complement sum of the payload, not inverted */
+	uint16_t
+		payload_sum; /* DATA, if the subflow asked for checksums: ones' complement sum of the payload, not inverted */
 	bool retransmit;
 };
 
@@ -66,23 +67,23 @@ struct sn_tcp_up {
 /* Everything needed to open a flow. */
 struct sn_tcp_open {
 	struct sn_flow flow;
-	uint16_t port;           /* index of the local port (NIC) to leave by */
+	uint16_t port; /* index of the local port (NIC) to leave by */
 	struct sn_subflow *owner;
 	const struct sn_tcp_up *up;
-	const char *cc;          /* "cubic" | "newreno"; NULL: default */
-	uint32_t isn;            /* RFC 6528, made by the caller through sn_engine_isn() */
-	uint32_t rcv_space;      /* largest window that will ever be advertised: chooses the window scale */
+	const char *cc;     /* "cubic" | "newreno"; NULL: default */
+	uint32_t isn;       /* RFC 6528, made by the caller through sn_engine_isn() */
+	uint32_t rcv_space; /* largest window that will ever be advertised: chooses the window scale */
 };
 
 struct sn_tcp_estimate {
 	sn_time srtt, rttvar, rto, min_rtt; /* 0: no sample yet */
 	uint32_t cwnd, in_flight;           /* bytes */
 	uint32_t ssthresh;
-	uint32_t mss;                       /* payload bytes per full segment, MPTCP option reserve subtracted */
-	uint64_t delivery_rate;             /* bytes/s, 0: unknown */
+	uint32_t mss;           /* payload bytes per full segment, MPTCP option reserve subtracted */
+	uint64_t delivery_rate; /* bytes/s, 0: unknown */
 	uint64_t bytes_sent, bytes_acked, bytes_received, bytes_retrans;
 	uint64_t segs_sent, segs_received, retrans, rtos;
-	uint8_t state;                      /* enum sn_tcp_state */
+	uint8_t state; /* enum sn_tcp_state */
 };
 
 enum sn_tcp_close { SN_TCP_CLOSE_ORDERLY, SN_TCP_CLOSE_RESET };
@@ -92,7 +93,8 @@ struct sn_tcp_ops {
 	/* Active open: takes a record, inserts it in the demultiplexer, sends SYN. NULL: limit reached. */
 	struct sn_tcp *(*open)(struct sn_engine *, const struct sn_tcp_open *, sn_time now);
 	/* Passive open for a SYN that the owner accepted: takes a record in SYN_RCVD and sends SYN/ACK. */
-	struct sn_tcp *(*accept)(struct sn_engine *, const struct sn_tcp_open *, const struct sn_tcp_seg *syn, sn_time now);
+	struct sn_tcp *(*accept)(struct sn_engine *, const struct sn_tcp_open *, const struct sn_tcp_seg *syn,
+				 sn_time now);
 	/* One segment for this flow. buf->data/len cover the TCP payload already; ownership passes. */
 	void (*input)(struct sn_tcp *, const struct sn_tcp_seg *, struct sn_buf *, sn_time now);
 	/* Payload bytes that may be sent right now: min(cwnd - in flight, peer window unless shared). */
@@ -100,7 +102,8 @@ struct sn_tcp_ops {
 	/* Sends `len` (<= room) bytes at `offset` into `first` and on through first->next; dsn belongs to the first byte.
 	 * Splits into segments and emits at once, keeps references for retransmission. Returns bytes taken (records may run
 	 * out) or an error. */
-	int32_t (*send)(struct sn_tcp *, struct sn_chunk *first, uint32_t offset, uint32_t len, uint64_t dsn, sn_time now);
+	int32_t (*send)(struct sn_tcp *, struct sn_chunk *first, uint32_t offset, uint32_t len, uint64_t dsn,
+			sn_time now);
 	/* The advertised window may have grown: sends a window update if it is worth one. */
 	void (*credit)(struct sn_tcp *, sn_time now);
 	/* Sends a pure ACK now. */
@@ -130,8 +133,8 @@ struct sn_tcp_ops {
 	/* Buffers are short: drops out-of-order queues of more than `most` buffers that wait for the same byte as at the last
 	 * call, and all of more than `hog`. May be NULL. */
 	void (*prune)(struct sn_engine *, uint32_t most, uint32_t hog);
-	/* Nobody answers at the next hop of `port` (host order IPv4): flows through it that are still in SYN_SENT end with
-	 * SN_E_HOSTUNREACH, established ones go on (RFC 1122 4.2.3.9: soft). May be NULL. */
+	/* Nobody answers at the next hop of `port` (host order IPv4): flows through it that are still in SYN_SENT end
+	 * with SN_E_HOSTUNREACH if that stays so, established ones go on (RFC 1122 4.2.3.9: soft). May be NULL. */
 	void (*unreachable)(struct sn_engine *, uint16_t port, uint32_t hop, sn_time now);
 };
 
