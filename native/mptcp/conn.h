@@ -26,7 +26,7 @@ enum {
 	SN_PATH_TRIES = 4,        /* failed joins over one pair of addresses */
 	SN_SYN_TRIES_MPTCP = 2    /* lost SYNs with MP_CAPABLE before one without is tried */
 };
-#define SN_CLOSE_TIMEOUT (60 * SN_SEC)  /* orphans, and connections that wait for a new subflow */
+#define SN_CLOSE_TIMEOUT (120 * SN_SEC) /* orphans, and connections that wait for a new subflow */
 #define SN_FINISH_TIMEOUT (20 * SN_SEC)  /* subflows still open after both DATA_FINs were acknowledged */
 
 /* MP_TCPRST reasons, RFC 8684 3.6. */
@@ -134,6 +134,7 @@ struct sn_conn {
 	struct sn_engine *e;
 	const struct sn_tcp_ops *ops;
 	const struct sn_sched_ops *sched;
+	uint8_t cc; /* enum sn_cc_id */
 	struct {
 		struct sn_conn *next, *prev;
 		struct sn_conn_list *in;

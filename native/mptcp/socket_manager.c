@@ -57,7 +57,8 @@ static enum sn_err listen_on(struct sn_engine *e, uint32_t slot, const struct sn
 	struct sn_addr laddr;
 
 	memcpy(laddr.b, s->laddr, 16);
-	if (!s->lport || (s->flags & ~(SN_OPF_TCP | SN_OPF_CSUM)) || s->sched > SN_SCHED_ROUNDROBIN)
+	if (!s->lport || (s->flags & ~(SN_OPF_TCP | SN_OPF_CSUM)) || s->sched > SN_SCHED_ROUNDROBIN ||
+	    s->cc > SN_CC_DCTCP)
 		return SN_E_INVAL;
 	if (!sn_addr_is_any(&laddr) && sn_net_addr_port(e, &laddr) < 0)
 		return SN_E_ADDRNOTAVAIL;
@@ -74,6 +75,7 @@ static enum sn_err listen_on(struct sn_engine *e, uint32_t slot, const struct sn
 		return SN_E_NOBUFS;
 	l->flags = s->flags;
 	l->sched = s->sched;
+	l->cc = s->cc;
 	l->lport = s->lport;
 	l->slot = slot;
 	l->backlog = SN_MIN(SN_MAX(s->len, 1u), 65536u);
@@ -104,7 +106,7 @@ static enum sn_err connect_flow(struct sn_engine *e, const struct sn_sqe *s, str
 	flow->rport = s->port;
 	flow->lport = s->lport;
 	if (!s->port || sn_addr_is_any(&flow->remote) || (s->flags & ~(SN_OPF_TCP | SN_OPF_CSUM)) ||
-	    s->sched > SN_SCHED_ROUNDROBIN)
+	    s->sched > SN_SCHED_ROUNDROBIN || s->cc > SN_CC_DCTCP)
 		return SN_E_INVAL;
 	int32_t p = sn_net_route(e, &flow->local, &flow->remote);
 	if (p < 0)
@@ -134,6 +136,7 @@ static enum sn_err connect_to(struct sn_engine *e, uint32_t slot, const struct s
 	c->csum = e->cfg.csum || (s->flags & SN_OPF_CSUM);
 	if (s->sched)
 		c->sched = sn_sched_by_id(s->sched);
+	c->cc = s->cc;
 	if (!(s->flags & SN_OPF_TCP))
 		c->mptcp = sn_token_new(c);
 	if (c->mptcp)
@@ -197,25 +200,20 @@ bool sn_mptcp_submit(struct sn_engine *e, uint32_t slot, const struct sn_sqe *s,
 	enum sn_err err;
 
 	switch (s->op) {
-	case SN_OP_NOP:
-		return true;
+	case SN_OP_NOP: return true;
 	case SN_OP_CONNECT:
 		err = connect_to(e, slot, s, now);
 		if (err)
 			answer(e, slot, SN_CQ_CONNECTED, s, err);
 		return true;
-	case SN_OP_LISTEN:
-		answer(e, slot, SN_CQ_LISTENING, s, listen_on(e, slot, s));
-		return true;
+	case SN_OP_LISTEN: answer(e, slot, SN_CQ_LISTENING, s, listen_on(e, slot, s)); return true;
 	case SN_OP_UNLISTEN:
 		l = find_listener(e, slot, s->user);
 		if (l)
 			unlisten(e, l, now);
 		return true;
-	case SN_OP_SEND:
-		return send_bytes(e, slot, s, now);
-	case SN_OP_RELEASE:
-		return release(e, slot, s);
+	case SN_OP_SEND: return send_bytes(e, slot, s, now);
+	case SN_OP_RELEASE: return release(e, slot, s);
 	case SN_OP_ACCEPT:
 	case SN_OP_SHUTDOWN:
 	case SN_OP_CLOSE:
@@ -235,8 +233,7 @@ bool sn_mptcp_submit(struct sn_engine *e, uint32_t slot, const struct sn_sqe *s,
 			sn_conn_wake(c);
 		}
 		return true;
-	default:
-		return false;
+	default: return false;
 	}
 }
 

@@ -34,6 +34,8 @@ static struct sn_buf *pool_alloc(struct sn_pool *pool)
 {
 	struct sn_sim_pool *p = pool->ctx;
 	struct sn_buf *b;
+	if (p->plight->pool > *p->now && sn_rng_below(&p->rng, 1000) < p->plight->pool_share)
+		return NULL;
 	if (ONE_BY_ONE) {
 		b = aligned_alloc(SN_CACHE_LINE, BUF_SIZE);
 	} else {
@@ -77,9 +79,12 @@ static void pool_free(struct sn_pool *pool, struct sn_buf *b)
 	p->free = b;
 }
 
-void sn_sim_pool_init(struct sn_sim_pool *p)
+void sn_sim_pool_init(struct sn_sim_pool *p, const sn_time *now, const struct sn_sim_plight *plight, uint64_t seed)
 {
 	memset(p, 0, sizeof *p);
+	p->now = now;
+	p->plight = plight;
+	p->rng = sn_rng_seed(seed, 0x7000);
 	p->pool = (struct sn_pool){.alloc = pool_alloc, .free = pool_free, .ctx = p};
 }
 

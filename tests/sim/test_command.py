@@ -42,7 +42,7 @@ def test_run_that_fails_says_why(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_demo_shows_both_readings(capsys: pytest.CaptureFixture[str]) -> None:
-    assert sim.demo(["--sim", "--bytes", "16M", "--json"]) == 0
+    assert sim.demo(["--sim", "--bytes", "64M", "--json"]) == 0
     runs = json.loads(capsys.readouterr().out)["runs"]
     assert [(r["reading"], r["paths"]) for r in runs] == [
         ("disjoint", 1),

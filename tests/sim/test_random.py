@@ -1,30 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Random scenarios, and every seed that ever failed."""
+"""Random scenarios, and every seed that ever failed. What a seed draws changes when the generator does: a scenario that
+found a mistake of the engine is kept as a test of its own (test_found.py)."""
 
 from __future__ import annotations
 
 import pytest
 
-from sennit.tools import sim_driver as driver
-from sennit.tools import sim_random
+from sennit.tools import sim, sim_fleet
 
-FIRST, COUNT, BATCH = 1000, 200, 20
-
-# Seeds that failed once; what was wrong stands behind each.
-FAILED: tuple[int, ...] = ()
+BATCH = 50
 
 
-def check(seed: int) -> None:
-    out = driver.run(sim_random.scenario(seed))
-    assert out.completed, f"{out.failure} (again: sennit sim --random 1 --seed {seed})"
+def batches(kind: str, first: int, count: int) -> list[tuple[str, int]]:
+    return [(kind, seed) for seed in range(first, first + count, BATCH)]
 
 
-@pytest.mark.parametrize("first", range(FIRST, FIRST + COUNT, BATCH))
-def test_random_scenarios(first: int) -> None:
+@pytest.mark.parametrize(("kind", "first"), batches("mptcp", 1000, 200) + batches("tcp", 1000, 300))
+def test_random_scenarios(kind: str, first: int) -> None:
     for seed in range(first, first + BATCH):
-        check(seed)
-
-
-@pytest.mark.parametrize("seed", FAILED)
-def test_seed_that_failed_once(seed: int) -> None:
-    check(seed)
+        run = sim_fleet.run(kind, seed)
+        assert not run.failure, f"{run.failure} (again: {sim.repro(kind, seed)})"

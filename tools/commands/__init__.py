@@ -18,6 +18,7 @@ COMMANDS: dict[str, type[Command]] = {
     "doctor": doctor.Doctor,
     "demo": elsewhere.Demo,
     "sim": elsewhere.Sim,
+    "bench": elsewhere.Bench,
     "version": version.Version,
 }
 

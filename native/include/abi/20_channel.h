@@ -43,7 +43,8 @@ struct sn_sqe {
 	uint8_t laddr[16];
 	uint16_t lport;
 	uint8_t sched; /* enum sn_sched_id, 0: default */
-	uint8_t pad[5];
+	uint8_t cc;    /* CONNECT, LISTEN: enum sn_cc_id, 0: default */
+	uint8_t pad[4];
 };
 
 enum sn_cq {
@@ -74,5 +75,8 @@ struct sn_cqe {
 	uint16_t lport;
 	uint8_t pad[2];
 };
+
+/* Congestion control of a connection's subflows. */
+enum sn_cc_id { SN_CC_DEFAULT = 0, SN_CC_CUBIC = 1, SN_CC_NEWRENO = 2, SN_CC_BBR = 3, SN_CC_DCTCP = 4 };
 
 enum sn_sched_id { SN_SCHED_DEFAULT = 0, SN_SCHED_MINRTT = 1, SN_SCHED_ROUNDROBIN = 2 };
