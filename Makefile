@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 # Developers' verbs. Users need only ./sennit.
 FUZZ_SECONDS ?= 300
+HOURS ?= 1
+KIND ?= tcp
 CLANG_FORMAT ?= clang-format-14
 
-.PHONY: help build lint format test unit net fuzz demo clean
+.PHONY: help build lint format test unit net fuzz soak congestion bench demo clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1	\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -29,6 +31,15 @@ net: ## the runtime against the kernel in network namespaces (root)
 
 fuzz: ## every fuzz target, FUZZ_SECONDS in total (300); TARGET=fuzz_x for one
 	@./sennit test --only fuzz --seconds $(FUZZ_SECONDS) $(if $(TARGET),--target $(TARGET))
+
+congestion: ## docs/congestion.md and its pictures from the simulator
+	@./sennit sim --congestion-report docs/
+
+bench: ## instructions per segment, ACK and connection into docs/performance.md
+	@./sennit bench cost --record
+
+soak: ## random scenarios for HOURS (1); KIND=tcp or mptcp
+	@./sennit sim --soak $(HOURS) --kind $(KIND)
 
 demo: ## three paths to a Linux kernel peer (root)
 	@./sennit demo

@@ -4,16 +4,18 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
-from typing import NamedTuple
+from pathlib import Path
 
 import msgspec
 from rich.console import Console
 from rich.progress import Progress
 
-from sennit.tools import sim_demo, sim_random, sim_view
+from sennit.tools import sim_demo, sim_fleet, sim_picture, sim_random, sim_scenario, sim_view
 from sennit.tools import sim_driver as driver
 from sennit.tools.errors import UsageError
 from sennit.tools.sim_view import size
@@ -64,15 +66,21 @@ def make_parser() -> argparse.ArgumentParser:
     p.add_argument("--workers", default="1,1", metavar="A,B", help="workers of client and server, 1 to 4 (1,1)")
     p.add_argument("--steering", choices=sorted(driver.STEERING), default="rss")
     p.add_argument("--sched", choices=sorted(driver.SCHEDULERS), default="default")
-    p.add_argument("--cc", default="", metavar="NAME", help="congestion control: cubic, newreno")
+    p.add_argument("--cc", default="", metavar="NAME", help="congestion control: cubic, newreno, bbr, dctcp")
     p.add_argument("--csum", action="store_true", help="both sides ask for DSS checksums")
     p.add_argument("--tcp", choices=("client", "server", "both"), help="plain TCP on that side")
     p.add_argument("--read-rate", type=size, default=0, metavar="N", help="the server reads so many bytes/s only")
     p.add_argument("--mtu", type=int, default=1500)
-    p.add_argument("--seed", type=int, default=1)
+    p.add_argument("--scenario", type=Path, metavar="FILE", help="a scenario file (TOML) instead of the options above")
+    p.add_argument("--seed", type=int, help="seed of the run, or of the first random one (1, or what the file says)")
     p.add_argument("--random", type=int, metavar="N", help="run N random scenarios, seeds --seed and up")
-    p.add_argument("--pcap", default="", metavar="FILE", help="capture to FILE-a.pcap and FILE-b.pcap")
+    p.add_argument("--kind", choices=sorted(sim_random.KINDS), default="mptcp", help="of random scenarios (mptcp)")
+    p.add_argument("--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="processes for random scenarios")
+    p.add_argument("--soak", type=float, metavar="HOURS", help="random scenarios for so long, or until Ctrl-C")
+    p.add_argument("--pcap", default="", metavar="FILE", help="capture of a run to FILE-a.pcapng and FILE-b.pcapng")
+    p.add_argument("--picture", type=Path, metavar="FILE", help="time-sequence picture of a run (.png, .svg, .pdf)")
     p.add_argument("--json", action="store_true", help="result as JSON on stdout")
+    p.add_argument("--congestion-report", metavar="DIR", help="write congestion.md and pictures into DIR (a minute)")
     return p
 
 
@@ -118,7 +126,7 @@ def scenario_of(o: argparse.Namespace) -> driver.Scenario:
     return driver.Scenario(
         ab=tuple(links),
         ba=tuple(links),
-        seed=o.seed,
+        seed=1 if o.seed is None else o.seed,
         bytes_ab=o.bytes,
         bytes_ba=o.back,
         conns=o.conns,
@@ -140,9 +148,18 @@ def scenario_of(o: argparse.Namespace) -> driver.Scenario:
     )
 
 
-def run_one(scenario: driver.Scenario, as_json: bool) -> int:
+def run_one(scenario: driver.Scenario, as_json: bool, picture: Path | None = None, title: str = "simulating") -> int:
     """One scenario: table or JSON."""
-    out = sim_view.watched(scenario, "simulating")
+    if picture is None:
+        out = sim_view.watched(scenario, title)
+    else:
+        if picture.suffix not in (".png", ".svg", ".pdf"):
+            raise UsageError(f"--picture {picture}: the name ends with .png, .svg or .pdf")
+        with tempfile.TemporaryDirectory(prefix="sennit-sim-") as folder:
+            table = Path(folder) / "segments.csv"
+            out = sim_view.watched(msgspec.structs.replace(scenario, segments=str(table)), title)
+            if table.exists() and sim_picture.read(table):
+                sim_picture.draw(table, picture, f"{title}, seed {scenario.seed}")
     if as_json:
         print(msgspec.json.encode(out).decode())
     else:
@@ -152,56 +169,89 @@ def run_one(scenario: driver.Scenario, as_json: bool) -> int:
             f"{out.virtual_s:.3f} s virtual, {out.wall_s:.2f} s wall; {out.retransmissions} retransmissions, "
             f"{out.reinjections} reinjections, {out.misdirected} misdirected, up to {out.subflows_peak} subflows"
         )
+        if out.messages:
+            quantiles = ((0.5, "p50"), (0.99, "p99"), (0.999, "p99.9"), (0.9999, "p99.99"))
+            times = ", ".join(f"{name} {out.latency(q):.2f} ms" for q, name in quantiles)
+            console.print(f"{out.messages} messages, one way: {times}, at most {out.latency_max_ms:.2f} ms")
     if not out.completed:
         print(f"sennit: the run failed: {out.failure}", file=sys.stderr)
     return 0 if out.completed else 1
 
 
-class Failure(NamedTuple):
-    seed: int
-    reason: str
-
-    @property
-    def repro(self) -> str:
-        return f"sennit sim --random 1 --seed {self.seed}"
+def repro(kind: str, seed: int) -> str:
+    """The line that repeats one random scenario."""
+    return f"sennit sim --random 1 --kind {kind} --seed {seed}"
 
 
-def run_random(n: int, first: int, as_json: bool) -> int:
-    """N random scenarios; a line with its repro for each that fails."""
-    failures: list[Failure] = []
-    virtual = 0.0
+def run_random(
+    n: int, first: int, as_json: bool, kind: str = "mptcp", jobs: int = 1, hours: float | None = None
+) -> int:
+    """N random scenarios (0: until the hours are over); a line with its repro for each that fails."""
+    failures: list[sim_fleet.Run] = []
+    virtual, done = 0.0, 0
     began = time.monotonic()
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True) as bar:
-        task = bar.add_task("random scenarios", total=n)
-        for seed in range(first, first + n):
-            out = driver.run(sim_random.scenario(seed))
-            virtual += out.virtual_s
-            if not out.completed:
-                failures.append(Failure(seed, out.failure))
-                print(f"seed {seed}: {out.failure}\n  again: {failures[-1].repro}", file=sys.stderr)
-            bar.advance(task)
+    end = began + hours * 3600 if hours else None
+
+    def going() -> bool:
+        return end is None or time.monotonic() < end
+
+    runs = sim_fleet.each(kind, first, n or -1, max(jobs, 1), going)
+    try:
+        with Progress(console=Console(stderr=True), transient=True) as bar:
+            task = bar.add_task(f"random {kind} scenarios", total=n or None)
+            for run in runs:
+                done += 1
+                virtual += run.virtual_s
+                if run.failure:
+                    failures.append(run)
+                    print(f"seed {run.seed}: {run.failure}\n  again: {repro(kind, run.seed)}", file=sys.stderr)
+                bar.update(task, completed=done, description=f"{done} {kind} scenarios, {len(failures)} failed")
+    except KeyboardInterrupt:
+        if n:
+            raise
+        runs.close()
     wall = time.monotonic() - began
+    failures.sort()
     if as_json:
         summary = {
-            "scenarios": n,
+            "scenarios": done,
             "failures": len(failures),
             "seed_first": first,
             "virtual_s": round(virtual, 3),
             "wall_s": round(wall, 3),
-            "failed": [{"seed": f.seed, "reason": f.reason, "repro": f.repro} for f in failures],
+            "failed": [{"seed": f.seed, "reason": f.failure, "repro": repro(kind, f.seed)} for f in failures],
         }
         print(msgspec.json.encode(summary).decode())
     else:
-        print(f"{n} scenarios, {len(failures)} failed; {virtual:.1f} s virtual, {wall:.1f} s wall")
+        print(f"{done} scenarios, {len(failures)} failed; {virtual:.1f} s virtual, {wall:.1f} s wall")
     return 1 if failures else 0
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """`sennit sim`."""
     o = make_parser().parse_args(argv)
-    if o.random is not None:
+    if o.congestion_report:
+        from sennit.tools import congestion_report
+
+        return congestion_report.write(Path(o.congestion_report))
+    seed = 1 if o.seed is None else o.seed
+    if o.soak is not None:
+        if o.soak <= 0:
+            raise UsageError(f"--soak {o.soak}: more than 0 hours")
+        return run_random(0, int(time.time()) * 1000 if o.seed is None else seed, o.json, o.kind, o.jobs, o.soak)
+    if o.random is not None and not (o.random == 1 and (o.pcap or o.picture)):
         if o.random < 1:
             raise UsageError(f"--random {o.random}: at least 1")
-        return run_random(o.random, o.seed, o.json)
-    return run_one(scenario_of(o), o.json)
+        return run_random(o.random, seed, o.json, o.kind, o.jobs)
+    if o.random is not None:
+        title = f"random {o.kind} scenario"
+        scenario = sim_random.scenario(seed, o.kind)
+    elif o.scenario is not None:
+        file = sim_scenario.load(o.scenario)
+        title = file.title or o.scenario.stem
+        scenario = file.native()
+        if o.seed is not None:
+            scenario = msgspec.structs.replace(scenario, seed=o.seed)
+    else:
+        title, scenario = "simulating", scenario_of(o)
+    return run_one(msgspec.structs.replace(scenario, pcap=o.pcap), o.json, o.picture, title)

@@ -47,7 +47,7 @@ struct sn_engine_cfg {
 	uint32_t rcvbuf;        /* bytes of receive buffer per connection: the largest window */
 	uint8_t secret[16];     /* keys ISN (RFC 6528) and port choice (RFC 6056); same for all workers */
 	const char *tcp_engine; /* "native" */
-	const char *cc;         /* "cubic" | "newreno" */
+	const char *cc;         /* "cubic" | "newreno" | "bbr" | "dctcp" */
 	uint8_t sched;          /* enum sn_sched_id */
 	bool csum;              /* ask for DSS checksums */
 	bool no_join;           /* C flag of MP_CAPABLE: joins to announced addresses and ports only */

@@ -36,6 +36,9 @@ static void file(struct sn_wheel *w, struct sn_timer *t)
 	head->prev->next = t;
 	head->prev = t;
 	w->busy[level] |= 1ull << slot;
+	uint64_t work = due >> (LEVEL_BITS * level) << (LEVEL_BITS * level);
+	if (work < w->soon)
+		w->soon = work;
 }
 
 static void unlink_timer(struct sn_wheel *w, struct sn_timer *t)
@@ -52,8 +55,8 @@ void sn_wheel_arm(struct sn_wheel *w, struct sn_timer *t, sn_time at)
 {
 	if (t->next)
 		unlink_timer(w, t);
-	else
-		w->armed++;
+	else if (w->armed++ == 0)
+		w->soon = UINT64_MAX;
 	t->at = at;
 	file(w, t);
 }
@@ -92,20 +95,17 @@ static uint64_t distance(const struct sn_wheel *w)
 	return best;
 }
 
-sn_time sn_wheel_next(const struct sn_wheel *w)
-{
-	uint64_t d = w->armed ? distance(w) : UINT64_MAX;
-	return d == UINT64_MAX ? SN_TIME_NEVER : (w->tick + d) << SN_WHEEL_SHIFT;
-}
+sn_time sn_wheel_next(const struct sn_wheel *w) { return w->armed ? w->soon << SN_WHEEL_SHIFT : SN_TIME_NEVER; }
 
 uint32_t sn_wheel_run(struct sn_wheel *w, sn_time now)
 {
 	uint64_t until = now >> SN_WHEEL_SHIFT;
 	uint32_t fired = 0;
 
-	while (w->armed) {
+	while (w->armed && w->soon <= until) {
 		uint64_t d = distance(w);
-		if (d == UINT64_MAX || w->tick + d > until)
+		w->soon = d == UINT64_MAX ? d : w->tick + d;
+		if (w->soon > until)
 			break;
 		w->tick += d;
 		/* From the top down, so that what falls to this tick is fired in this turn. */

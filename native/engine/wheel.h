@@ -22,6 +22,7 @@ struct sn_wheel {
 	uint64_t tick; /* all timers of ticks before this one have fired */
 	uint64_t busy[SN_WHEEL_LEVELS];
 	struct sn_timer slot[SN_WHEEL_LEVELS][SN_WHEEL_SLOTS]; /* list heads */
+	uint64_t soon;                                         /* no slot has work before this tick */
 	uint32_t armed;
 };
 

@@ -16,7 +16,8 @@ enum sn_buf_flags {
 	SN_BUF_MAP = 1 << 2,       /* map_* hold the DSS mapping that came with this segment */
 	SN_BUF_MAP_CSUM = 1 << 3,  /* the mapping has a checksum in map_csum */
 	SN_BUF_MAP_FIN = 1 << 4,   /* DATA_FIN: the last byte of the mapping is the DATA_FIN */
-	SN_BUF_FORWARDED = 1 << 5  /* came through a forward ring: not counted and not forwarded again */
+	SN_BUF_FORWARDED = 1 << 5, /* came through a forward ring: not counted and not forwarded again */
+	SN_BUF_CE = 1 << 6         /* the IP header says Congestion Experienced (RFC 3168 5) */
 };
 
 struct sn_pool;
@@ -104,7 +105,8 @@ struct sn_chunk {
  * pieces of payload that are sent from where they lie. */
 #define SN_TX_REFS 4
 enum sn_tx_flags {
-	SN_TX_CSUM_DONE = 1 << 0 /* IP and L4 checksums are already in place */
+	SN_TX_CSUM_DONE = 1 << 0, /* IP and L4 checksums are already in place */
+	SN_TX_ECT0 = 1 << 1       /* ECN-capable transport (RFC 3168 5) */
 };
 struct sn_tx {
 	struct sn_buf *hdr;

@@ -38,6 +38,9 @@
 	X(tcp_retrans, "TCP segments sent again")                                 \
 	X(tcp_fast_retrans, "retransmissions by fast recovery")                   \
 	X(tcp_rto, "retransmission timeouts")                                     \
+	X(tcp_tlp, "tail loss probes sent (RFC 8985)")                            \
+	X(tcp_tlp_mended, "tail probes that mended a loss")                       \
+	X(tcp_undo, "reductions of the window that proved spurious")              \
 	X(tcp_dup_acks, "duplicate ACKs received")                                \
 	X(tcp_ooo, "segments received out of order")                              \
 	X(tcp_ooo_drop, "out-of-order segments dropped: queue limit")             \
@@ -45,6 +48,9 @@
 	X(tcp_paws, "segments dropped by PAWS")                                   \
 	X(tcp_out_of_window, "segments outside the window")                       \
 	X(tcp_challenge_acks, "challenge ACKs sent (RFC 5961)")                   \
+	X(tcp_ecn, "connections with ECN negotiated")                             \
+	X(tcp_ce_rx, "segments received with Congestion Experienced")             \
+	X(tcp_ecn_reduced, "window reductions after an ECN echo")                 \
 	X(tcp_rst_rx, "RST accepted")                                             \
 	X(tcp_rst_tx, "RST sent")                                                 \
 	X(tcp_rst_limited, "segments without a connection not answered: RST rate")\

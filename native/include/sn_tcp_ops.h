@@ -70,7 +70,7 @@ struct sn_tcp_open {
 	uint16_t port; /* index of the local port (NIC) to leave by */
 	struct sn_subflow *owner;
 	const struct sn_tcp_up *up;
-	const char *cc;     /* "cubic" | "newreno"; NULL: default */
+	const char *cc;     /* "cubic" | "newreno" | "bbr" | "dctcp"; NULL: default */
 	uint32_t isn;       /* RFC 6528, made by the caller through sn_engine_isn() */
 	uint32_t rcv_space; /* largest window that will ever be advertised: chooses the window scale */
 };

@@ -165,6 +165,7 @@ enum sn_syn_verdict sn_mptcp_syn(struct sn_engine *e, uint16_t port, const struc
 	c->csum = e->cfg.csum || (l->flags & SN_OPF_CSUM);
 	if (l->sched)
 		c->sched = sn_sched_by_id(l->sched);
+	c->cc = l->cc;
 	sn_conn_set_state(c, SN_CONN_CONNECTING);
 	/* Not ours to talk MPTCP with: version 0, an algorithm we do not have, an extension we do not know. */
 	capable = capable && !join && mp->capable.len == 4 && mp->capable.version >= 1 &&

@@ -180,6 +180,14 @@ void sn_sf_free(struct sn_subflow *sf)
 	sn_slab_put(&c->e->mptcp.subflows, sf);
 }
 
+static const char *cc_name(const struct sn_conn *c)
+{
+	static const char *const name[] = {
+		[SN_CC_CUBIC] = "cubic", [SN_CC_NEWRENO] = "newreno", [SN_CC_BBR] = "bbr", [SN_CC_DCTCP] = "dctcp"};
+
+	return c->cc ? name[c->cc] : c->e->cfg.cc;
+}
+
 static struct sn_tcp_open open_args(struct sn_subflow *sf, sn_time now)
 {
 	struct sn_engine *e = sf->conn->e;
@@ -188,7 +196,7 @@ static struct sn_tcp_open open_args(struct sn_subflow *sf, sn_time now)
 		.port = sf->port,
 		.owner = sf,
 		.up = &sn_mptcp_up,
-		.cc = e->cfg.cc,
+		.cc = cc_name(sf->conn),
 		.isn = sn_engine_isn(e, &sf->flow, now),
 		.rcv_space = e->cfg.rcvbuf,
 	};

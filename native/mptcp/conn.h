@@ -34,7 +34,7 @@ enum {
 	SN_SYN_TRIES_MPTCP = 2 /* lost SYNs with MP_CAPABLE before one without is tried */
 };
 #define SN_REFUSE_MAX     (500 * SN_MSEC) /* how long a subflow is held up for want of buffers */
-#define SN_CLOSE_TIMEOUT  (60 * SN_SEC)   /* orphans, and connections that wait for a new subflow */
+#define SN_CLOSE_TIMEOUT  (120 * SN_SEC)  /* orphans, and connections that wait for a new subflow */
 #define SN_PATH_AGAIN     (700 * SN_MSEC) /* for SN_PATH_EAGER tries, then SN_PATH_LATER */
 #define SN_PATH_LATER     (10 * SN_SEC)
 #define SN_PATH_PROVEN    (2 * SN_SEC)  /* a subflow that lived so long proves its path */
@@ -167,6 +167,7 @@ struct sn_conn {
 	struct sn_engine *e;
 	const struct sn_tcp_ops *ops;
 	const struct sn_sched_ops *sched;
+	uint8_t cc; /* enum sn_cc_id */
 	struct {
 		struct sn_conn *next, *prev;
 		struct sn_conn_list *in;

@@ -25,6 +25,7 @@ struct sn_listener {
 	uint8_t sched; /* enum sn_sched_id */
 	uint16_t lport;
 	uint32_t slot; /* channel */
+	uint8_t cc;    /* enum sn_cc_id */
 	uint32_t backlog;
 	uint32_t pending; /* connections in the handshake or not yet taken by SN_OP_ACCEPT */
 	uint64_t user;

@@ -67,7 +67,8 @@ static enum sn_err listen_on(struct sn_engine *e, uint32_t slot, const struct sn
 	struct sn_addr laddr;
 
 	memcpy(laddr.b, s->laddr, 16);
-	if (!s->lport || (s->flags & ~(SN_OPF_TCP | SN_OPF_CSUM)) || s->sched > SN_SCHED_ROUNDROBIN)
+	if (!s->lport || (s->flags & ~(SN_OPF_TCP | SN_OPF_CSUM)) || s->sched > SN_SCHED_ROUNDROBIN ||
+	    s->cc > SN_CC_DCTCP)
 		return SN_E_INVAL;
 	if (!sn_addr_is_any(&laddr) && sn_net_addr_port(e, &laddr) < 0)
 		return SN_E_ADDRNOTAVAIL;
@@ -84,6 +85,7 @@ static enum sn_err listen_on(struct sn_engine *e, uint32_t slot, const struct sn
 		return SN_E_NOBUFS;
 	l->flags = s->flags;
 	l->sched = s->sched;
+	l->cc = s->cc;
 	l->lport = s->lport;
 	l->slot = slot;
 	l->backlog = SN_MIN(SN_MAX(s->len, 1u), 65536u);
@@ -114,7 +116,7 @@ static enum sn_err connect_flow(struct sn_engine *e, const struct sn_sqe *s, str
 	flow->rport = s->port;
 	flow->lport = s->lport;
 	if (!s->port || sn_addr_is_any(&flow->remote) || (s->flags & ~(SN_OPF_TCP | SN_OPF_CSUM)) ||
-	    s->sched > SN_SCHED_ROUNDROBIN)
+	    s->sched > SN_SCHED_ROUNDROBIN || s->cc > SN_CC_DCTCP)
 		return SN_E_INVAL;
 	int32_t p = sn_net_route(e, &flow->local, &flow->remote);
 	if (p < 0)
@@ -144,6 +146,7 @@ static enum sn_err connect_to(struct sn_engine *e, uint32_t slot, const struct s
 	c->csum = e->cfg.csum || (s->flags & SN_OPF_CSUM);
 	if (s->sched)
 		c->sched = sn_sched_by_id(s->sched);
+	c->cc = s->cc;
 	if (!(s->flags & SN_OPF_TCP)) {
 		if (sn_blackhole_known(e, &flow.remote, now))
 			e->counters.MPCapableSYNTXDisabled++;

@@ -31,6 +31,7 @@ void sn_ipv4_send(struct sn_engine *e, uint16_t port, uint32_t src, uint32_t dst
 			     .frag = SN_IPV4_DF,
 			     .ttl = TTL,
 			     .proto = proto,
+			     .tos = tx->flags & SN_TX_ECT0 ? SN_IP_ECT0 : 0,
 			     .total_len = (uint16_t)(SN_IPV4_HDR + tx->hdr->len + tx->payload_len)};
 	tx->hdr->data -= SN_IPV4_HDR;
 	tx->hdr->len += SN_IPV4_HDR;

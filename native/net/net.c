@@ -123,6 +123,8 @@ static void rx_ipv4(struct sn_engine *e, struct sn_buf *b, const struct sn_net_p
 	else if (SN_UNLIKELY(ip.frag & (SN_IPV4_MF | SN_IPV4_OFFSET)))
 		e->counters.rx_drop_frag++;
 	else if (SN_LIKELY(ip.proto == SN_IP_TCP)) {
+		if (SN_UNLIKELY((ip.tos & SN_IP_CE) == SN_IP_CE))
+			b->flags |= SN_BUF_CE;
 		sn_demux_tcp(e, b, &ip, l3 + ip.hdr_len, now);
 		return;
 	} else if (ip.proto == SN_IP_ICMP) {

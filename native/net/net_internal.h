@@ -16,6 +16,7 @@ struct sn_ipv4;
 struct sn_neigh;
 
 enum {
+	SN_FLOW_RECENT = 256,    /* power of two */
 	SN_NEIGH_MAX = 256,      /* entries of one worker */
 	SN_NEIGH_BUCKETS = 512,  /* power of two */
 	SN_NEIGH_PENDING = 16,   /* frames that wait for one address */
@@ -49,6 +50,7 @@ struct sn_net {
 	/* Flow table: own flows from `nodes`, flows of other workers from `foreign`, in the same chains. */
 	struct sn_net_flow **bucket;
 	uint32_t bucket_mask;
+	struct sn_net_flow *recent[SN_FLOW_RECENT]; /* own flows met lately, by a cheap hash: saves the keyed one */
 	struct sn_slab nodes;
 	struct sn_net_flow *foreign;
 	uint32_t foreign_count; /* power of two */

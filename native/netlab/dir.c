@@ -9,7 +9,7 @@ void sn_netlab_dir_init(struct sn_netlab_dir *d, uint64_t seed, uint64_t stream)
 {
 	memset(d, 0, sizeof *d);
 	d->rng = sn_rng_seed(seed, 0x2000 + stream);
-	sn_sim_half_init(&d->half, &d->wire, seed, stream);
+	sn_sim_half_init(&d->half, &d->wire, seed, stream, 0);
 }
 
 void sn_netlab_dir_set(struct sn_netlab_dir *d, const struct sn_netlab_link *what)

@@ -11,7 +11,9 @@ enum {
 	PORT_BLOCK = 4096, /* local ports of a worker */
 	BLOCK_BASE = 32768,
 	POLL_STEP_NS = 500, /* an engine that asks to be polled at once is polled after so long */
-	IDLE_SPINS_MAX = 100000
+	IDLE_SPINS_MAX = 100000,
+	RX_QUEUE = 1024, /* frames that wait for a stopped worker */
+	RX_BURST = 32
 };
 
 static uint32_t frame_hash(const struct sn_buf *b)
@@ -65,8 +67,10 @@ static void hook_tx(void *ctx, uint16_t port, struct sn_tx *v, uint32_t n)
 			}
 			b->port = port;
 			if (h->pcap)
-				sn_sim_pcap_write(h->pcap, sim->now, b->data, b->len);
-			sn_sim_half_send(&sim->link[h->side][port], b, sim->now);
+				sn_sim_pcap_write(h->pcap, sim->now, port, true, b->data, b->len);
+			if (sim->segments)
+				sn_sim_segments_row(sim->segments, sim->now, h->side, true, port, b);
+			sn_sim_middle_send(&sim->box[port], h->side, b);
 		}
 		sn_buf_free(hdr);
 	}
@@ -81,7 +85,7 @@ static bool hook_forward(void *ctx, uint32_t worker, struct sn_buf *b)
 		return false;
 	}
 	struct sn_sim_worker *to = &from->host->worker[worker];
-	if (to->inbox_len == FORWARD_RING)
+	if (to->inbox_len == FORWARD_RING || from->host->plight.forward > from->host->sim->now)
 		return false;
 	b->flags |= SN_BUF_FORWARDED;
 	b->next = NULL;
@@ -104,6 +108,7 @@ static bool worker_init(struct sn_sim_worker *w, struct sn_sim_host *h, uint32_t
 
 	*w = (struct sn_sim_worker){.host = h, .index = index, .rng = sn_rng_seed(c->seed, 0x2000 + side * 16 + index)};
 	w->inbox_tail = &w->inbox;
+	w->queue_tail = &w->queue;
 
 	struct sn_engine_cfg ec;
 	sn_engine_cfg_default(&ec);
@@ -114,7 +119,7 @@ static bool worker_init(struct sn_sim_worker *w, struct sn_sim_host *h, uint32_t
 	ec.port_count = PORT_BLOCK;
 	ec.max_conns = 64;
 	ec.max_subflows = 64 * 8;
-	ec.max_segs = 65536;
+	ec.max_segs = c->segs ? c->segs : 65536;
 	ec.max_chunks = 16384;
 	ec.max_listeners = 8;
 	if (c->rcvbuf)
@@ -123,6 +128,13 @@ static bool worker_init(struct sn_sim_worker *w, struct sn_sim_host *h, uint32_t
 		ec.tcp_engine = c->tcp_engine;
 	if (c->cc[0])
 		ec.cc = c->cc;
+	if (c->profile[0] && !sn_tcp_cfg_profile(&ec.tcp, c->profile))
+		return false;
+	if (side && c->cc_b[0])
+		ec.cc = c->cc_b;
+	if (c->ecn)
+		ec.tcp.ecn = c->ecn - 1;
+	ec.tcp.pacing = c->pacing;
 	if (side ? c->sched_b : c->sched_a)
 		ec.sched = side ? c->sched_b : c->sched_a;
 	ec.csum = side ? c->csum_b : c->csum_a;
@@ -176,11 +188,11 @@ bool sn_sim_host_init(struct sn_sim_host *h, struct sn_sim *sim, uint32_t side)
 	h->workers = side ? c->workers_b : c->workers_a;
 	if (!h->workers)
 		h->workers = 1;
-	sn_sim_pool_init(&h->pool);
+	sn_sim_pool_init(&h->pool, &sim->now, &h->plight, c->seed + side);
 	if (c->pcap[0]) {
-		char name[sizeof c->pcap + 8];
-		snprintf(name, sizeof name, "%s-%c.pcap", c->pcap, side ? 'b' : 'a');
-		h->pcap = sn_sim_pcap_open(name);
+		char name[sizeof c->pcap + 16];
+		snprintf(name, sizeof name, "%s-%c.pcapng", c->pcap, side ? 'b' : 'a');
+		h->pcap = sn_sim_pcap_open(name, side ? "b-path" : "a-path", c->paths);
 		if (!h->pcap) {
 			sn_sim_fail(sim, "cannot write %s", name);
 			return false;
@@ -196,18 +208,49 @@ bool sn_sim_host_init(struct sn_sim_host *h, struct sn_sim *sim, uint32_t side)
 
 void sn_sim_host_close(struct sn_sim_host *h)
 {
-	for (uint32_t i = 0; i < h->workers; i++)
+	for (uint32_t i = 0; i < h->workers; i++) {
+		sn_buf_free_chain(h->worker[i].queue);
+		sn_buf_free_chain(h->worker[i].inbox);
 		free(h->worker[i].mem);
+	}
 	if (h->pcap)
 		fclose(h->pcap);
 	sn_sim_pool_close(&h->pool);
+}
+
+sn_time sn_sim_worker_now(const struct sn_sim_worker *w) { return w->host->sim->now + w->leap; }
+
+/* Frames that came while the worker was stopped, in bursts. */
+static void drain_queue(struct sn_sim_worker *w)
+{
+	while (w->queue) {
+		struct sn_buf *v[RX_BURST];
+		uint32_t n = 0;
+		for (; n < RX_BURST && w->queue; n++) {
+			v[n] = w->queue;
+			w->queue = v[n]->next;
+			v[n]->next = NULL;
+		}
+		sn_engine_rx(w->engine, v, n, sn_sim_worker_now(w));
+	}
+	w->queue_tail = &w->queue;
+	w->queue_len = 0;
 }
 
 void sn_sim_worker_poll(struct sn_sim_worker *w)
 {
 	struct sn_sim *sim = w->host->sim;
 	uint32_t work = 0;
-	sn_time next = sn_engine_poll(w->engine, sim->now, &work);
+
+	if (w->stopped > sim->now) {
+		w->deadline = w->stopped;
+		return;
+	}
+	drain_queue(w);
+	sn_time next = sn_engine_poll(w->engine, sn_sim_worker_now(w), &work);
+
+	if (next != SN_TIME_NEVER)
+		next = next > w->leap ? next - w->leap : 0;
 
 	if (next > sim->now) {
 		w->deadline = next;
@@ -224,7 +267,7 @@ void sn_sim_worker_poll(struct sn_sim_worker *w)
 bool sn_sim_worker_inbox(struct sn_sim_worker *w)
 {
 	struct sn_buf *b = w->inbox;
-	if (!b)
+	if (!b || w->stopped > w->host->sim->now)
 		return false;
 	w->inbox = NULL;
 	w->inbox_tail = &w->inbox;
@@ -232,7 +275,7 @@ bool sn_sim_worker_inbox(struct sn_sim_worker *w)
 	while (b) {
 		struct sn_buf *next = b->next;
 		b->next = NULL;
-		sn_engine_rx(w->engine, &b, 1, w->host->sim->now);
+		sn_engine_rx(w->engine, &b, 1, sn_sim_worker_now(w));
 		b = next;
 	}
 	sn_sim_worker_poll(w);
@@ -248,7 +291,19 @@ void sn_sim_host_rx(struct sn_sim_host *h, uint16_t port, struct sn_buf *b)
 	if (!sim->soft_csum)
 		b->flags |= SN_BUF_CSUM_GOOD;
 	if (h->pcap)
-		sn_sim_pcap_write(h->pcap, sim->now, b->data, b->len);
-	sn_engine_rx(w->engine, &b, 1, sim->now);
+		sn_sim_pcap_write(h->pcap, sim->now, port, false, b->data, b->len);
+	if (sim->segments)
+		sn_sim_segments_row(sim->segments, sim->now, h->side, false, port, b);
+	if (w->stopped > sim->now) {
+		if (w->queue_len == RX_QUEUE) {
+			sn_buf_free(b);
+			return;
+		}
+		*w->queue_tail = b;
+		w->queue_tail = &b->next;
+		w->queue_len++;
+		return;
+	}
+	sn_engine_rx(w->engine, &b, 1, sn_sim_worker_now(w));
 	sn_sim_worker_poll(w);
 }

@@ -9,6 +9,7 @@
 #include <stdio.h>
 
 #include "engine/engine.h"
+#include "sim/fault.h"
 #include "sim/pool.h"
 #include "sim/rng.h"
 
@@ -25,6 +26,10 @@ struct sn_sim_worker {
 	struct sn_buf *inbox, **inbox_tail; /* forwarded by siblings */
 	uint32_t inbox_len;
 	sn_time deadline;
+	sn_time stopped;                    /* not run before */
+	sn_time leap;                       /* its clock is so far ahead */
+	struct sn_buf *queue, **queue_tail; /* received while stopped */
+	uint32_t queue_len;
 	uint32_t idle_spins; /* polls in a row that asked to be polled at once and did nothing */
 };
 
@@ -34,17 +39,20 @@ struct sn_sim_host {
 	uint32_t workers, paths;
 	struct sn_sim_pool pool;
 	struct sn_sim_worker worker[4];
+	struct sn_sim_plight plight;
 	FILE *pcap;
 };
 
 /* 10.0.path.1 for A, 10.0.path.2 for B. */
 static inline uint32_t sn_sim_host_addr(uint32_t side, uint32_t path) { return 0x0a000001u + side + (path << 8); }
 
+/* The time by the host's own clock. */
+sn_time sn_sim_worker_now(const struct sn_sim_worker *w);
 bool sn_sim_host_init(struct sn_sim_host *h, struct sn_sim *sim, uint32_t side);
 void sn_sim_host_close(struct sn_sim_host *h);
 /* A frame arrives on a port: to the queue, through the engine, and the engine is polled. */
 void sn_sim_host_rx(struct sn_sim_host *h, uint16_t port, struct sn_buf *b);
-/* Polls one engine now; its next deadline is noted. */
+/* Polls one engine now, unless it is stopped; its next deadline is noted. */
 void sn_sim_worker_poll(struct sn_sim_worker *w);
 /* Delivers what siblings forwarded. Returns true if there was something. */
 bool sn_sim_worker_inbox(struct sn_sim_worker *w);

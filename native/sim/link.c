@@ -1,25 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sim/sim.h"
 
-void sn_sim_half_init(struct sn_sim_half *l, const struct sn_sim_link *cfg, uint64_t seed, uint64_t stream)
+void sn_sim_half_init(struct sn_sim_half *l, const struct sn_sim_link *cfg, uint64_t seed, uint64_t stream,
+		      sn_time start)
 {
 	memset(l, 0, sizeof *l);
 	l->cfg = cfg;
+	l->start = start;
+	l->start_seed = sn_rng_seed(seed, 0x8000 + stream).at;
 	l->busy = &l->own_busy;
 	l->rng = sn_rng_seed(seed, 0x1000 + stream);
-}
-
-/* TCP payload of a frame, for the share per path. */
-static uint32_t tcp_payload(const struct sn_buf *b)
-{
-	const uint8_t *ip = b->data + 14;
-	if (b->len < 54 || sn_get16(b->data + 12) != 0x0800 || ip[9] != 6)
-		return 0;
-	uint32_t ihl = (ip[0] & 15u) * 4, total = sn_get16(ip + 2);
-	if (ihl + 20 > b->len - 14)
-		return 0;
-	uint32_t off = ihl + (uint32_t)(ip[ihl + 12] >> 4) * 4;
-	return total > off ? total - off : 0;
 }
 
 static void insert(struct sn_sim_half *l, struct sn_buf *b, sn_time at)
@@ -41,42 +31,71 @@ static void insert(struct sn_sim_half *l, struct sn_buf *b, sn_time at)
 	}
 }
 
-static struct sn_buf *copy(const struct sn_buf *b)
+uint64_t sn_sim_half_backlog(const struct sn_sim_half *l, sn_time now)
 {
-	struct sn_buf *d = sn_buf_alloc(b->pool);
-	if (d) {
-		memcpy(d->data, b->data, b->len);
-		d->len = b->len;
-		d->port = b->port;
-		d->flags = b->flags;
+	sn_time from = SN_MAX(*l->busy, now);
+
+	return (uint64_t)((__uint128_t)(from - now) * l->cfg->rate_bps / (8 * SN_SEC));
+}
+
+/* Loss, independent or in bursts. The state of the burst moves with every frame. */
+static bool lost(struct sn_sim_half *l, bool payload, sn_time now)
+{
+	const struct sn_sim_link *c = l->cfg;
+
+	if (c->loss_every && payload && ++l->since_loss % c->loss_every == 0)
+		return true;
+	if (c->burst_enter > 0) {
+		if (sn_rng_chance(&l->rng, l->bad ? c->burst_leave : c->burst_enter) ||
+		    (l->bad && c->burst_ns && now > l->bad_since + c->burst_ns)) {
+			l->bad = !l->bad;
+			l->bad_since = now;
+		}
 	}
-	return d;
+	return sn_rng_chance(&l->rng, l->bad ? c->burst_loss : c->loss);
+}
+
+static bool off(const struct sn_sim_half *l, sn_time now)
+{
+	const struct sn_sim_link *c = l->cfg;
+
+	if (!c->down_ns || l->down)
+		return l->down;
+	/* At another place in every period: no beat with retransmission timers that double. */
+	uint64_t period = c->up_ns + c->down_ns, at = (now - l->start) % period;
+	uint64_t from = sn_rng_mix(l->start_seed ^ (now - l->start) / period) % c->up_ns;
+	return at >= from && at < from + c->down_ns;
 }
 
 void sn_sim_half_send(struct sn_sim_half *l, struct sn_buf *b, sn_time now)
 {
 	const struct sn_sim_link *c = l->cfg;
 
+	struct sn_sim_frame f;
+	uint32_t payload = sn_sim_frame_parse(&f, b) ? f.payload : 0;
+
 	l->frames++;
-	l->payload += tcp_payload(b);
-	if (l->down) {
+	l->payload += payload;
+	if (off(l, now) || (c->mtu && b->len > 14 + c->mtu)) {
 		l->lost++;
 		sn_buf_free(b);
 		return;
 	}
 	if (c->rate_bps) {
 		sn_time from = SN_MAX(*l->busy, now);
-		uint64_t backlog = (uint64_t)((__uint128_t)(from - now) * c->rate_bps / (8 * SN_SEC));
+		uint64_t backlog = c->queue_bytes || c->ecn_bytes ? sn_sim_half_backlog(l, now) : 0;
 		if (c->queue_bytes && backlog + b->len > c->queue_bytes && from > now) {
 			l->overflow++;
 			sn_buf_free(b);
 			return;
 		}
+		if (c->ecn_bytes && backlog + b->len > c->ecn_bytes)
+			l->marked += sn_sim_frame_mark(b);
 		*l->busy = from + (sn_time)((__uint128_t)b->len * 8 * SN_SEC / c->rate_bps);
 	} else {
 		*l->busy = now;
 	}
-	if (sn_rng_chance(&l->rng, c->loss)) {
+	if (lost(l, payload, now)) {
 		l->lost++;
 		sn_buf_free(b);
 		return;
@@ -95,7 +114,7 @@ void sn_sim_half_send(struct sn_sim_half *l, struct sn_buf *b, sn_time now)
 		l->last = at;
 	}
 	if (sn_rng_chance(&l->rng, c->duplicate)) {
-		struct sn_buf *d = copy(b);
+		struct sn_buf *d = sn_sim_frame_copy(b);
 		if (d)
 			insert(l, d, at);
 	}

@@ -36,6 +36,8 @@ static struct sn_buf *pool_alloc(struct sn_pool *pool)
 	struct sn_buf *b;
 	if (p->out >= p->limit)
 		return NULL;
+	if (p->plight && p->plight->pool > *p->now && sn_rng_below(&p->rng, 1000) < p->plight->pool_share)
+		return NULL;
 	if (ONE_BY_ONE) {
 		b = aligned_alloc(SN_CACHE_LINE, BUF_SIZE);
 	} else {
@@ -86,9 +88,12 @@ static uint32_t pool_avail(struct sn_pool *pool, uint32_t *size)
 	return p->limit - p->out;
 }
 
-void sn_sim_pool_init(struct sn_sim_pool *p)
+void sn_sim_pool_init(struct sn_sim_pool *p, const sn_time *now, const struct sn_sim_plight *plight, uint64_t seed)
 {
 	memset(p, 0, sizeof *p);
+	p->now = now;
+	p->plight = plight;
+	p->rng = sn_rng_seed(seed, 0x7000);
 	p->pool = (struct sn_pool){.alloc = pool_alloc, .free = pool_free, .ctx = p, .avail = pool_avail};
 	p->limit = SN_SIM_POOL_SLAB * SN_SIM_POOL_MAX_SLABS;
 }

@@ -42,17 +42,25 @@ static inline void sn_rng_fill(struct sn_rng *r, void *out, size_t n)
 	}
 }
 
-/* The byte stream of one direction of one connection: any piece can be made at any time from its offset alone. */
-static inline void sn_rng_stream(uint64_t stream, uint64_t off, uint8_t *out, size_t n)
+/* The byte stream of one direction of one connection: any piece can be had at any time from its offset alone. A block of
+ * it is a piece of one table, from a place that stream and block choose: making and checking it costs no more than a copy. */
+enum { SN_STREAM_BLOCK = 4096, SN_STREAM_TABLE = 32768 };
+struct sn_stream_table {
+	uint8_t byte[SN_STREAM_TABLE + SN_STREAM_BLOCK];
+};
+static inline void sn_stream_init(struct sn_stream_table *t)
 {
-	while (n) {
-		uint64_t v = sn_rng_mix(stream + (off >> 3) * 0x9e3779b97f4a7c15ull);
-		size_t skip = off & 7, k = SN_MIN(n, 8 - skip);
-		memcpy(out, (const uint8_t *)&v + skip, k);
-		out += k;
-		off += k;
-		n -= k;
-	}
+	struct sn_rng r = sn_rng_seed(0, 0);
+	sn_rng_fill(&r, t->byte, sizeof t->byte);
+}
+/* The stream at `off`; *n is cut to what lies there in one piece. */
+static inline const uint8_t *sn_stream_at(const struct sn_stream_table *t, uint64_t stream, uint64_t off, size_t *n)
+{
+	size_t in = off % SN_STREAM_BLOCK;
+	uint64_t place = sn_rng_mix(stream + off / SN_STREAM_BLOCK * 0x9e3779b97f4a7c15ull) % SN_STREAM_TABLE;
+
+	*n = SN_MIN(*n, SN_STREAM_BLOCK - in);
+	return t->byte + place + in;
 }
 
 #endif

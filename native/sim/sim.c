@@ -12,7 +12,7 @@
 enum { SETTLE_MAX = 100000 };
 
 /* Records must be gone so long after the last CLOSED: TIME_WAIT, orphans in FIN_WAIT_2, retransmitted DATA_FINs. */
-#define LINGER (300 * SN_SEC)
+#define LINGER (1800 * SN_SEC)
 
 void sn_sim_fail(struct sn_sim *sim, const char *fmt, ...)
 {
@@ -25,32 +25,6 @@ void sn_sim_fail(struct sn_sim *sim, const char *fmt, ...)
 	va_end(ap);
 	if (!sim->res->failure[0])
 		strcpy(sim->res->failure, "failed");
-}
-
-static bool link_valid(const struct sn_sim_link *l)
-{
-	return l->loss >= 0 && l->loss <= 1 && l->duplicate >= 0 && l->duplicate <= 1 && l->corrupt >= 0 &&
-	       l->corrupt <= 1 && l->reorder >= 0 && l->reorder <= 1 && l->delay_ns <= 100 * SN_SEC &&
-	       l->jitter_ns <= 100 * SN_SEC && l->reorder_ns <= 100 * SN_SEC && (!l->rate_bps || l->rate_bps >= 1000);
-}
-
-static bool cfg_valid(const struct sn_sim_cfg *c)
-{
-	if (c->paths < 1 || c->paths > SN_SIM_PATHS || c->events > SN_SIM_EVENTS || c->conns > SN_SIM_CONNS ||
-	    c->workers_a > SN_SIM_WORKERS || c->workers_b > SN_SIM_WORKERS ||
-	    (c->mtu && (c->mtu < 576 || c->mtu > 2000)) || c->steering > SN_SIM_FIRST ||
-	    c->closing > SN_SIM_CLOSE_ONLY || c->arena % 4096 || c->rx_slot_size % SN_CACHE_LINE ||
-	    !memchr(c->cc, 0, sizeof c->cc) || !memchr(c->tcp_engine, 0, sizeof c->tcp_engine) ||
-	    !memchr(c->pcap, 0, sizeof c->pcap))
-		return false;
-	for (uint32_t i = 0; i < c->paths; i++)
-		if (!link_valid(&c->ab[i]) || !link_valid(&c->ba[i]))
-			return false;
-	for (uint32_t i = 0; i < c->events; i++)
-		if (c->event[i].path >= c->paths || c->event[i].what < SN_SIM_DOWN || c->event[i].what > SN_SIM_UP ||
-		    (i && c->event[i].at_ns < c->event[i - 1].at_ns))
-			return false;
-	return true;
 }
 
 /* Applications answer completions, workers take submissions and forwarded frames, until nothing moves at this instant. */
@@ -66,9 +40,11 @@ static void settle(struct sn_sim *sim)
 			struct sn_sim_host *h = &sim->host[s];
 			bool app = sn_sim_app_run(&sim->app[s]);
 			for (uint32_t w = 0; w < h->workers; w++) {
+				if (h->worker[w].stopped > sim->now)
+					continue;
 				moved |= sn_sim_worker_inbox(&h->worker[w]);
 				/* Completions taken may be what a worker with a full ring waits for. */
-				if (app || !sn_channel_sq_empty(&sim->app[s].ch[w].worker)) {
+				if (app || (!sim->app[s].dead && !sn_channel_sq_empty(&sim->app[s].ch[w].worker))) {
 					sn_sim_worker_poll(&h->worker[w]);
 					moved = true;
 				}
@@ -78,7 +54,7 @@ static void settle(struct sn_sim *sim)
 	}
 }
 
-enum kind { NOTHING, ARRIVAL, DEADLINE, SCRIPT, EVENT };
+enum kind { NOTHING, ARRIVAL, DEADLINE, SCRIPT, EVENT, HELD, TRACE };
 struct next {
 	enum kind kind;
 	sn_time at;
@@ -95,8 +71,13 @@ static struct next earliest(const struct sn_sim *sim)
 {
 	struct next n = {NOTHING, SN_TIME_NEVER, 0, 0};
 
+	if (sim->trace.file)
+		consider(&n, TRACE, sim->trace.at, 0, 0);
 	if (sim->next_event < sim->cfg->events)
 		consider(&n, EVENT, sim->start + sim->cfg->event[sim->next_event].at_ns, 0, 0);
+	for (uint32_t p = 0; p < sim->cfg->paths; p++)
+		consider(&n, HELD, sn_sim_middle_next(&sim->box[p]), 0, p);
+	consider(&n, SCRIPT, sn_sim_fault_end(sim), 0, 0);
 	for (uint32_t s = 0; s < 2; s++) {
 		for (uint32_t p = 0; p < sim->cfg->paths; p++)
 			consider(&n, ARRIVAL, sn_sim_half_next(&sim->link[s][p]), s, p);
@@ -110,25 +91,29 @@ static struct next earliest(const struct sn_sim *sim)
 static void act(struct sn_sim *sim, const struct next *n)
 {
 	switch (n->kind) {
+	case TRACE: sn_sim_trace_row(sim); return;
 	case ARRIVAL:
 		sn_sim_host_rx(&sim->host[!n->side], (uint16_t)n->index,
 			       sn_sim_half_take(&sim->link[n->side][n->index]));
 		break;
 	case DEADLINE: sn_sim_worker_poll(&sim->host[n->side].worker[n->index]); break;
-	case EVENT: {
-		const struct sn_sim_event *e = &sim->cfg->event[sim->next_event++];
-		for (uint32_t s = 0; s < 2; s++)
-			sn_sim_half_set_down(&sim->link[s][e->path], e->what == SN_SIM_DOWN);
-		sim->last_progress = sim->now;
-		break;
-	}
+	case EVENT: sn_sim_fault(sim, &sim->cfg->event[sim->next_event++]); break;
+	case HELD: sn_sim_middle_flush(&sim->box[n->index]); break;
 	default: break; /* SCRIPT: settle() runs the applications */
 	}
 	settle(sim);
 }
 
+/* Nothing is under way between the engines. */
 static bool links_empty(const struct sn_sim *sim)
 {
+	for (uint32_t p = 0; p < sim->cfg->paths; p++)
+		if (sim->box[p].held[0] || sim->box[p].held[1])
+			return false;
+	for (uint32_t s = 0; s < 2; s++)
+		for (uint32_t w = 0; w < sim->host[s].workers; w++)
+			if (sim->host[s].worker[w].queue || sim->host[s].worker[w].inbox)
+				return false;
 	for (uint32_t s = 0; s < 2; s++)
 		for (uint32_t p = 0; p < sim->cfg->paths; p++)
 			if (sn_sim_half_next(&sim->link[s][p]) != SN_TIME_NEVER)
@@ -155,6 +140,24 @@ static void describe_stall(struct sn_sim *sim, const char *what)
 	sn_sim_fail(sim, "%s; %s; %s", what, a, b);
 }
 
+/* Nothing happens any more where something should. Applications give up once where faults may lead to that. */
+static void stalled(struct sn_sim *sim, const char *what)
+{
+	bool may = false;
+
+	for (uint32_t s = 0; s < 2; s++) {
+		struct sn_sim_app *a = &sim->app[s];
+		if (!a->dead && !a->quit && sn_sim_app_tolerant(a))
+			may = a->quit = true;
+	}
+	if (may) {
+		sim->last_progress = sim->now;
+		settle(sim);
+	} else {
+		describe_stall(sim, what);
+	}
+}
+
 static void loop(struct sn_sim *sim)
 {
 	const struct sn_sim_cfg *c = sim->cfg;
@@ -168,26 +171,31 @@ static void loop(struct sn_sim *sim)
 	while (!sn_sim_failed(sim)) {
 		if (!ended && sn_sim_app_done(&sim->app[0]) && sn_sim_app_done(&sim->app[1])) {
 			ended = sim->now;
+			sn_sim_trace_close(sim);
 			sn_sim_app_unlisten(&sim->app[1]);
 			settle(sim);
 			continue;
 		}
-		/* A frame may still wait for a neighbour that does not answer. */
-		if (ended && links_empty(sim) && !sim->host[0].pool.out && !sim->host[1].pool.out &&
-		    !sn_sim_records_left(sim, left, sizeof left))
+		/* Buffers may wait for a neighbour's answer a little longer; what is left then, nobody frees. */
+		if (ended && links_empty(sim) && !sn_sim_records_left(sim, left, sizeof left) &&
+		    !sim->host[0].pool.out && !sim->host[1].pool.out)
 			return;
 		struct next n = earliest(sim);
-		if (n.kind == NOTHING || (ended && n.at > ended + LINGER)) {
-			if (!ended)
-				describe_stall(sim, "nothing is left to happen");
-			else if (sn_sim_records_left(sim, left, sizeof left))
+		if (n.kind == NOTHING && !ended) {
+			stalled(sim, "nothing is left to happen");
+			continue;
+		}
+		if (n.kind == NOTHING || n.at > (ended ? ended + LINGER : SN_TIME_NEVER)) {
+			if (sn_sim_records_left(sim, left, sizeof left))
 				sn_sim_fail(sim, "after everything closed, %s", left);
 			return;
 		}
 		if (!ended && n.at > bound)
 			describe_stall(sim, "not finished within the time bound");
-		else if (!ended && n.at > sim->last_progress + stall)
-			describe_stall(sim, "no progress");
+		else if (!ended && n.at > sim->last_progress + stall) {
+			stalled(sim, "no progress");
+			continue;
+		}
 		if (__atomic_load_n(&sim->res->cancel, __ATOMIC_RELAXED))
 			sn_sim_fail(sim, "cancelled");
 		if (sn_sim_failed(sim))
@@ -212,6 +220,7 @@ static void report(struct sn_sim *sim)
 			r->path_frames[s][p] = l->frames;
 			r->path_lost[s][p] = l->lost;
 			r->path_overflow[s][p] = l->overflow;
+			r->path_marked[s][p] = l->marked;
 		}
 		for (uint32_t w = 0; w < sim->host[s].workers; w++) {
 			const struct sn_engine *e = sim->host[s].worker[w].engine;
@@ -238,6 +247,8 @@ static uint64_t wall(void)
 
 static void drop_links(struct sn_sim *sim)
 {
+	for (uint32_t p = 0; p < sim->cfg->paths; p++)
+		sn_sim_middle_drop(&sim->box[p]);
 	for (uint32_t s = 0; s < 2; s++)
 		for (uint32_t p = 0; p < sim->cfg->paths; p++)
 			while (sn_sim_half_next(&sim->link[s][p]) != SN_TIME_NEVER)
@@ -251,7 +262,7 @@ int sn_sim_run(const struct sn_sim_cfg *cfg, struct sn_sim_result *result)
 	struct sn_sim *sim = calloc(1, sizeof *sim);
 	if (!sim)
 		return SN_E_NOMEM;
-	if (!cfg_valid(cfg)) {
+	if (!sn_sim_cfg_valid(cfg)) {
 		free(sim);
 		strcpy(result->failure, "the configuration is not valid");
 		return SN_E_INVAL;
@@ -260,16 +271,25 @@ int sn_sim_run(const struct sn_sim_cfg *cfg, struct sn_sim_result *result)
 	sim->res = result;
 	sim->start = sim->now = sim->last_progress = cfg->start_ns ? cfg->start_ns : SN_SEC;
 	sim->soft_csum = cfg->soft_csum;
+	sn_stream_init(&sim->stream);
 	for (uint32_t p = 0; p < cfg->paths; p++) {
 		sim->soft_csum |= cfg->ab[p].corrupt > 0 || cfg->ba[p].corrupt > 0;
-		sn_sim_half_init(&sim->link[0][p], &cfg->ab[p], cfg->seed, p);
-		sn_sim_half_init(&sim->link[1][p], &cfg->ba[p], cfg->seed, p + SN_SIM_PATHS);
+		sn_sim_half_init(&sim->link[0][p], &cfg->ab[p], cfg->seed, p, sim->start);
+		sn_sim_half_init(&sim->link[1][p], &cfg->ba[p], cfg->seed, p + SN_SIM_PATHS, sim->start);
+		sn_sim_middle_init(&sim->box[p], sim, p);
 		for (uint32_t s = 0; s < 2 && cfg->shared; s++)
 			sim->link[s][p].busy = &sim->link[s][0].own_busy;
 	}
-	if (sn_sim_host_init(&sim->host[0], sim, 0) && sn_sim_host_init(&sim->host[1], sim, 1) &&
-	    sn_sim_app_init(&sim->app[0], sim, 0) && sn_sim_app_init(&sim->app[1], sim, 1))
+	if (cfg->segments[0] && !(sim->segments = sn_sim_segments_open(cfg->segments)))
+		sn_sim_fail(sim, "cannot write %s", cfg->segments);
+	else if (sn_sim_host_init(&sim->host[0], sim, 0) && sn_sim_host_init(&sim->host[1], sim, 1) &&
+		 sn_sim_app_init(&sim->app[0], sim, 0) && sn_sim_app_init(&sim->app[1], sim, 1) &&
+		 sn_sim_trace_open(sim))
 		loop(sim);
+	sn_sim_trace_close(sim);
+	if (sim->segments)
+		fclose(sim->segments);
+	sim->segments = NULL;
 	report(sim);
 	drop_links(sim);
 	if (result->completed) {

@@ -12,9 +12,12 @@
 #include "abi/50_sim.h"
 
 #include "sim/app.h"
+#include "sim/box.h"
 #include "sim/host.h"
 #include "sim/link.h"
 #include "sim/rng.h"
+#include "sim/segments.h"
+#include "sim/trace.h"
 
 struct sn_sim {
 	const struct sn_sim_cfg *cfg;
@@ -24,7 +27,11 @@ struct sn_sim {
 	struct sn_sim_host host[2];
 	struct sn_sim_app app[2];
 	struct sn_sim_half link[2][SN_SIM_PATHS]; /* [0] A to B, [1] B to A */
+	struct sn_sim_middle box[SN_SIM_PATHS];
 	uint32_t next_event;
+	FILE *segments; /* NULL: none */
+	struct sn_sim_trace trace;
+	struct sn_stream_table stream;
 	bool soft_csum; /* checksums in software: asked for, or frames may be corrupted */
 };
 
@@ -32,6 +39,8 @@ struct sn_sim {
 void sn_sim_fail(struct sn_sim *sim, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 static inline bool sn_sim_failed(const struct sn_sim *sim) { return sim->res->failure[0] != 0; }
 
+/* config.c */
+bool sn_sim_cfg_valid(const struct sn_sim_cfg *c);
 /* check.c: at the end of a run. Records the first thing that is wrong. */
 void sn_sim_check_end(struct sn_sim *sim);
 /* True while some engine still holds a connection, subflow, segment, chunk or listener record; names it. */

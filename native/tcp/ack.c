@@ -5,47 +5,20 @@
  */
 #include "tcp/tcp.h"
 
-static uint32_t usec(sn_time t) { return (uint32_t)(t / SN_USEC); }
-
 void sn_tcp_delivered(struct sn_tcp *t, struct sn_tcp_txseg *s, struct sn_tcp_ackinfo *info, sn_time now)
 {
 	t->delivered += sn_txseg_size(s);
 	info->delivered += sn_txseg_size(s);
-	/* Of a segment sent twice it may be the first copy: unless that took less than any round trip ever did. */
-	if (s->sent > t->rack && (!(s->flags & SN_TXS_EVER) || now - s->sent >= t->min_rtt))
-		t->rack = s->sent;
-	t->delivered_us = usec(now);
+	if (t->sack_on)
+		sn_tcp_rack_update(t, s, info, now);
 	if (!(s->flags & SN_TXS_EVER)) {
+		info->orig |= t->ca == SN_CA_LOSS && sn_seq_leq(sn_txseg_end(s), t->recovery_point);
 		/* The latest sent of those delivered gives the sample: queueing delay of earlier ones is the ACK's. */
 		sn_time rtt = now - s->sent;
 		if (!info->rtt || rtt < info->rtt)
 			info->rtt = SN_MAX(rtt, (sn_time)1);
 	}
-	if (!info->has_rate || (int32_t)(s->delivered - info->prior_delivered) > 0) {
-		info->has_rate = true;
-		info->prior_delivered = s->delivered;
-		info->prior_us = s->rate.delivered_us;
-		info->send_us = usec(s->sent) - s->rate.first_us;
-		info->app_limited = s->flags & SN_TXS_APP_LIMITED;
-		t->first_us = usec(s->sent);
-	}
-}
-
-/* Delivery rate: bytes delivered between the sending of a segment and its acknowledgement, over the longer of the time
- * they took to be sent and to be acknowledged. */
-static void rate_sample(struct sn_tcp *t, const struct sn_tcp_ackinfo *info)
-{
-	if (!info->has_rate)
-		return;
-	uint32_t bytes = (uint32_t)t->delivered - info->prior_delivered;
-	uint32_t us = SN_MAX(t->delivered_us - info->prior_us, info->send_us);
-	/* Shorter than any round trip: ACKs were held back and came at once. */
-	if (!us || (sn_time)us * SN_USEC < t->min_rtt)
-		return;
-	uint64_t rate = (uint64_t)bytes * 1000000u / us;
-	if (info->app_limited && rate <= t->rate)
-		return;
-	t->rate = t->rate ? (3 * t->rate + rate) / 4 : rate;
+	sn_rate_delivered(t, s, info, now);
 }
 
 static void update_window(struct sn_tcp *t, const struct sn_tcp_seg *seg)
@@ -98,18 +71,40 @@ static void rtt_from_echo(const struct sn_tcp *t, const struct sn_tcp_seg *seg, 
 		info->rtt = SN_MAX((sn_time)ms * SN_MSEC, (sn_time)SN_MSEC);
 }
 
+static void probe_and_dsack(struct sn_tcp *t, const struct sn_tcp_seg *seg, const struct sn_tcp_ackinfo *info,
+			    sn_time now)
+{
+	bool of_probe = sn_tcp_tlp_ack(t, seg, info, now);
+
+	if (!info->dsack || of_probe)
+		return;
+	sn_tcp_rack_dsack(t);
+	sn_tcp_undo_dsack(t, &info->dup);
+}
+
 void sn_tcp_ack(struct sn_tcp *t, const struct sn_tcp_seg *seg, sn_time now)
 {
-	struct sn_tcp_ackinfo info = {.prior_pipe = sn_tcp_in_flight(t)};
+	/* Nothing is in flight, nothing is reported twice: it can only carry a window. */
+	if (!t->txq && seg->ack == t->snd_una && !seg->nsack && !t->tlp_on) {
+		update_window(t, seg);
+		return;
+	}
+	struct sn_tcp_ackinfo info = {.prior_pipe = sn_tcp_in_flight(t), .prior_fack = t->rack_fack};
 	bool outstanding = t->txq != NULL, newer = sn_seq_gt(seg->ack, t->snd_una);
 	uint32_t old_wnd = t->snd_wnd;
 
 	if (sn_seq_lt(seg->ack, t->snd_una))
 		return; /* an old ACK, reordered: its SACK blocks are old as well */
+	info.lost_before = t->lost_total;
+	sn_rate_check_limited(t);
 	update_window(t, seg);
+	if (t->ts_on && (seg->opts & SN_OPT_TS) && seg->ts_ecr) {
+		info.has_ecr = true;
+		info.ecr = seg->ts_ecr;
+	}
 	if (newer)
 		take_cumulative(t, seg->ack, &info, now);
-	if (t->sack_on && seg->nsack && t->txq)
+	if (t->sack_on && seg->nsack)
 		sn_tcp_sack_apply(t, seg, &info, now);
 
 	/* RFC 5681 2: the definition of a duplicate ACK. */
@@ -117,35 +112,34 @@ void sn_tcp_ack(struct sn_tcp *t, const struct sn_tcp_seg *seg, sn_time now)
 		!newer && outstanding && !seg->len && !(seg->flags & (SN_TH_FIN | SN_TH_SYN)) && t->snd_wnd == old_wnd;
 	if (dup)
 		t->e->counters.tcp_dup_acks++;
-	if (!outstanding)
+	if (t->tlp_on || info.dsack)
+		probe_and_dsack(t, seg, &info, now);
+	if (!outstanding) {
+		if (t->undo_on && info.dsack)
+			sn_tcp_undo_check(t, &info, now);
 		return;
+	}
 
 	rtt_from_echo(t, seg, &info, now);
 	if (info.rtt)
 		sn_tcp_rtt_sample(t, info.rtt);
-	if (t->sacked_out)
-		info.lost = sn_tcp_mark_lost(t);
-	if (t->ca != SN_CA_OPEN && t->sack_on)
-		sn_tcp_mark_lost_again(t);
-	if (info.acked && t->ca != SN_CA_RECOVERY) {
-		struct sn_cc_ack a = {.acked = info.acked, .rtt = info.rtt, .now = now, .prior_pipe = info.prior_pipe};
-		/* In slow start the window may also grow while it is at most twice what is used. */
-		a.limited =
-			t->limited || t->ca == SN_CA_LOSS || (t->cwnd < t->ssthresh && t->cwnd < 2 * info.prior_pipe);
-		t->cc->on_ack(t, &a);
-		t->cwnd = SN_MIN(t->cwnd, 1u << 30);
-	}
+	if (t->undo_on)
+		sn_tcp_undo_check(t, &info, now);
+	if (t->sacked_out || t->rtxq)
+		info.lost = sn_tcp_rack_detect(t, now);
+	else
+		t->rack_at = 0;
+	sn_cc_acked(t, seg, &info, now);
 	sn_tcp_recovery(t, &info, dup, now);
-	rate_sample(t, &info);
 
-	if (info.acked) {
-		if (t->txq)
-			sn_tcp_rtx_restart(t, now);
-		else if (t->clock == SN_CLOCK_RTX)
-			sn_tcp_clock_stop(t);
-	}
+	if (info.acked)
+		t->rto_at = now + sn_tcp_rto(t);
 	if (t->lost_out)
 		sn_tcp_send_lost(t, now);
+	if (!t->txq && sn_tcp_rtx_running(t))
+		sn_tcp_clock_stop(t);
+	else if (t->txq && (info.acked || info.sacked || t->clock != SN_CLOCK_TLP))
+		sn_tcp_rtx_arm(t, now);
 	t->progress |= info.acked || info.sacked || (dup && !t->sack_on);
 	if (info.fin)
 		sn_tcp_fin_acked(t, now);

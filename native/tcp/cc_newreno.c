@@ -4,16 +4,14 @@
  */
 #include "tcp/tcp.h"
 
-static void init(struct sn_tcp *t, sn_time now)
+void sn_newreno_init(struct sn_tcp *t, struct sn_newreno *c)
 {
-	(void)now;
-	sn_hystart_init(&t->ccs.newreno.hs, t->snd_nxt);
-	t->ccs.newreno.carry = 0;
+	sn_hystart_init(&c->hs, t->snd_nxt);
+	c->carry = 0;
 }
 
-static void on_ack(struct sn_tcp *t, const struct sn_cc_ack *a)
+void sn_newreno_grow(struct sn_tcp *t, struct sn_newreno *c, const struct sn_cc_ack *a)
 {
-	struct sn_newreno *c = &t->ccs.newreno;
 	uint32_t acked = a->acked;
 
 	if (!a->limited)
@@ -30,8 +28,17 @@ static void on_ack(struct sn_tcp *t, const struct sn_cc_ack *a)
 	}
 }
 
-static void reduce(struct sn_tcp *t)
+static void init(struct sn_tcp *t, sn_time now)
 {
+	(void)now;
+	sn_newreno_init(t, &t->ccs.newreno);
+}
+
+static void on_ack(struct sn_tcp *t, const struct sn_cc_ack *a) { sn_newreno_grow(t, &t->ccs.newreno, a); }
+
+static void on_rto(struct sn_tcp *t, sn_time now)
+{
+	(void)now;
 	t->ssthresh = SN_MAX(t->cwnd / 2, 2 * t->mss);
 	t->ccs.newreno.carry = 0;
 	t->ccs.newreno.hs.on = false;
@@ -39,22 +46,9 @@ static void reduce(struct sn_tcp *t)
 
 static void on_loss(struct sn_tcp *t, sn_time now)
 {
-	(void)now;
-	reduce(t);
+	on_rto(t, now);
 	t->cwnd = t->ssthresh;
 }
 
-static void on_rto(struct sn_tcp *t, sn_time now)
-{
-	(void)now;
-	reduce(t);
-}
-
-static void on_restart(struct sn_tcp *t, sn_time idle, sn_time now)
-{
-	(void)t;
-	(void)idle;
-	(void)now;
-}
-
-const struct sn_cc_ops sn_cc_newreno = {"newreno", init, on_ack, on_loss, on_rto, on_restart};
+const struct sn_cc_ops sn_cc_newreno = {
+	.name = "newreno", .init = init, .on_ack = on_ack, .on_loss = on_loss, .on_rto = on_rto};

@@ -248,6 +248,8 @@ static bool synchronised_input(struct sn_tcp *t, const struct sn_tcp_seg *seg, s
 	t->unanswered = 0;
 	if (!heard_owner(t, seg, b, now))
 		return false;
+	if (t->ccx.ecn)
+		sn_ecn_receive(t, seg, b, now);
 	if (t->state == SN_TCP_SYN_RCVD)
 		handshake_done(t, seg, now);
 	else
@@ -281,9 +283,12 @@ void sn_tcp_input(struct sn_tcp *t, const struct sn_tcp_seg *seg, struct sn_buf 
 		sn_tcp_emit_fin(t, now);
 	if (t->progress) {
 		t->progress = false;
+		t->ccx.asked = now;
 		if (t->owner)
 			t->up->acked(t->owner, now);
 	}
+	if (t->frto == SN_FRTO_HOLD && !t->dead)
+		sn_tcp_frto_settle(t, now);
 	if (!t->dead)
 		sn_tcp_ack_owed(t, now);
 	sn_tcp_leave(t);

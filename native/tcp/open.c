@@ -6,25 +6,52 @@
 
 enum {
 	DEFAULT_MSS = 536, /* RFC 9293 3.7.1: a SYN without the option */
-	MIN_MSS = 88,      /* below it a peer only makes us work: 48 bytes of payload and all options */
-	MAX_WSCALE = 14,
-	QUICK_ACKS = 16 /* segments acknowledged at once in the beginning, so that the peer's slow start gets going */
+	DEFAULT_MSS_V6 = 1220,
+	MIN_MSS = 88, /* below it a peer only makes us work: 48 bytes of payload and all options */
+	MAX_WSCALE = 14
 };
 
 void sn_tcp_cfg_default(struct sn_tcp_cfg *cfg)
 {
 	*cfg = (struct sn_tcp_cfg){
 		.rto_initial = SN_SEC,
-		.rto_min = 200 * SN_MSEC, /* above the delayed ACK of any peer */
 		.rto_max = 60 * SN_SEC,
-		.delack = 40 * SN_MSEC,
 		.time_wait = 10 * SN_SEC,
 		.fin_wait = 10 * SN_SEC,
 		.syn_retries = 6,
 		.retries = 12,
+		.patience = 100 * SN_SEC,
 		.initial_window = 10,
 		.max_ooo = 4096,
+		.ecn = SN_ECN_ACCEPT,
+		.rcv_initial = 256 * 1024,
 	};
+	sn_tcp_cfg_profile(cfg, "datacenter");
+}
+
+bool sn_tcp_cfg_profile(struct sn_tcp_cfg *cfg, const char *name)
+{
+	static const struct profile {
+		const char *name;
+		sn_time rto_min, delack, ack_delay_max, tlp_min;
+		uint32_t tlp_srtt8;
+	} all[] = {
+		{"datacenter", 5 * SN_MSEC, SN_MSEC, SN_MSEC, SN_MSEC, 12},
+		{"linux", 200 * SN_MSEC, 40 * SN_MSEC, 200 * SN_MSEC, 2 * SN_MSEC, 16},
+	};
+
+	for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
+		const struct profile *p = &all[i];
+		if (strcmp(p->name, name) != 0)
+			continue;
+		cfg->rto_min = p->rto_min;
+		cfg->delack = p->delack;
+		cfg->ack_delay_max = p->ack_delay_max;
+		cfg->tlp_min = p->tlp_min;
+		cfg->tlp_srtt8 = p->tlp_srtt8;
+		return true;
+	}
+	return false;
 }
 
 bool sn_tcp_init(struct sn_engine *e)
@@ -59,11 +86,12 @@ static struct sn_tcp *take(struct sn_engine *e, const struct sn_tcp_open *o)
 	t->iss = t->snd_una = o->isn;
 	t->snd_nxt = t->iss + 1;
 	t->rcv_space = o->rcv_space;
+	t->rcv_tuned = SN_MIN(o->rcv_space, e->cfg.tcp.rcv_initial);
 	while (t->rcv_ws < MAX_WSCALE && o->rcv_space >> t->rcv_ws > 65535)
 		t->rcv_ws++;
 	t->rto = e->cfg.tcp.rto_initial;
 	t->ssthresh = INT32_MAX;
-	t->quick = QUICK_ACKS;
+	t->quick = SN_TCP_QUICK_ACKS;
 	t->peer_mss = DEFAULT_MSS;
 	sn_tcp_set_mss(t);
 	/* A timestamp clock of this flow's own (RFC 7323 5.4) that goes on over its incarnations (RFC 6191). */
@@ -86,7 +114,7 @@ void sn_tcp_negotiate(struct sn_tcp *t, const struct sn_tcp_seg *syn, sn_time no
 {
 	uint32_t ip = sn_addr_is_v4(&t->flow.remote) ? 20 : 40;
 	uint32_t own = sn_net_port_mtu(t->e, t->port) - ip - SN_TCP_HDR_MIN;
-	uint32_t mss = (syn->opts & SN_OPT_MSS) && syn->mss ? syn->mss : DEFAULT_MSS;
+	uint32_t mss = (syn->opts & SN_OPT_MSS) && syn->mss ? syn->mss : ip == 20 ? DEFAULT_MSS : DEFAULT_MSS_V6;
 
 	t->peer_mss = SN_MIN(SN_MAX(mss, (uint32_t)MIN_MSS), own);
 	t->irs = syn->seq;
@@ -104,6 +132,7 @@ void sn_tcp_negotiate(struct sn_tcp *t, const struct sn_tcp_seg *syn, sn_time no
 		t->ts_recent_at = now;
 	}
 	t->rcv_mss = DEFAULT_MSS;
+	sn_ecn_negotiate(t, syn);
 	sn_tcp_set_mss(t);
 }
 
@@ -145,10 +174,13 @@ void sn_tcp_established(struct sn_tcp *t, sn_time now)
 	sn_tcp_set_state(t, SN_TCP_ESTABLISHED);
 	sn_tcp_clock_stop(t);
 	t->backoff = 0;
+	/* A SYN was lost: three seconds until a sample tells more (RFC 6298 5.7). */
 	if (!t->syn_resent)
 		sn_tcp_rtt_sample(t, now - t->syn_sent);
-	t->cwnd = t->e->cfg.tcp.initial_window * t->mss;
-	t->first_us = t->delivered_us = (uint32_t)(now / SN_USEC);
-	t->cc->init(t, now);
+	else
+		t->rto = SN_MAX(t->rto, 3 * SN_SEC);
+	t->rack_fack = t->reo_round = t->snd_una;
+	t->reo_mult = 1;
+	sn_cc_init(t, now);
 	t->up->established(t->owner, now);
 }

@@ -10,7 +10,7 @@ static void op_credit(struct sn_tcp *t, sn_time now)
 		return;
 	int32_t left = t->shared ? (int32_t)t->adv_wnd : (int32_t)(t->rcv_adv - t->rcv_nxt);
 	int32_t grown = (int32_t)sn_tcp_window(t) - SN_MAX(left, 0);
-	if (grown >= (int32_t)SN_MIN(t->rcv_space / 2, 2 * t->peer_mss))
+	if (grown >= (int32_t)SN_MIN(t->rcv_tuned / 2, 2 * t->peer_mss))
 		sn_tcp_emit_ack(t, t->snd_nxt, now);
 }
 

@@ -29,8 +29,9 @@ uint32_t sn_tcp_window(struct sn_tcp *t)
 	uint32_t w = t->up->window(t->owner);
 	if (t->shared)
 		return w;
+	w = SN_MIN(w, t->rcv_tuned);
 	/* RFC 9293 3.8.6: the right edge never moves back, and forward only by a worthwhile step. */
-	if (w < keep || w - keep < SN_MIN(t->rcv_space / 2, t->peer_mss))
+	if (w < keep || w - keep < SN_MIN(t->rcv_tuned / 2, t->peer_mss))
 		return keep;
 	return w;
 }
@@ -191,6 +192,8 @@ static bool transmit(struct sn_tcp *t, struct build *b, sn_time now)
 	h.seq = b->seq;
 	h.ack = b->flags & SN_TH_ACK ? t->rcv_nxt : 0;
 	h.flags = b->flags;
+	if (t->ccx.ecn && !(b->flags & (SN_TH_SYN | SN_TH_RST)) && sn_ecn_send(t, b->s, b->again, &h.flags))
+		tx.flags |= SN_TX_ECT0;
 	h.wnd = window_field(t, b->flags & SN_TH_SYN);
 	h.urg = 0;
 	uint32_t opt_len = put_options(t, p + SN_TCP_HDR_MIN, b, now);
@@ -219,6 +222,7 @@ bool sn_tcp_emit_syn(struct sn_tcp *t, sn_time now)
 		b.kind = SN_SEG_SYNACK;
 		b.flags |= SN_TH_ACK;
 	}
+	b.flags |= sn_ecn_syn_flags(t, b.kind == SN_SEG_SYNACK);
 	return transmit(t, &b, now);
 }
 
@@ -248,14 +252,14 @@ bool sn_tcp_emit_seg(struct sn_tcp *t, struct sn_tcp_txseg *s, bool again, sn_ti
 		b.flags |= SN_TH_PSH;
 	if (!transmit(t, &b, now))
 		return false;
-	if (!t->pipe) /* a new flight: its rate counts from here */
-		t->first_us = t->delivered_us = (uint32_t)(now / SN_USEC);
+	sn_rate_sent(t, s, now);
+	s->first = s->sent;
 	s->sent = t->last_send = now;
 	t->prr_out += sn_txseg_size(s);
-	s->delivered = (uint32_t)t->delivered;
-	s->rate.delivered_us = t->delivered_us;
-	s->rate.first_us = t->first_us;
+	if (t->ccx.rate)
+		sn_pace_sent(t, sn_txseg_size(s), now);
 	if (again) {
+		sn_tcp_undo_sent(t, s, now);
 		sn_tcp_note_retransmit(t, s);
 		t->retrans++;
 		t->bytes_retrans += s->len;

@@ -225,6 +225,11 @@ void sn_tcp_receive(struct sn_tcp *t, const struct sn_tcp_seg *seg, struct sn_bu
 	uint32_t edge = sn_tcp_rcv_edge(t);
 
 	b->seq = seg->seq;
+	/* One-way data after a pause: the peer starts from a small window, or it is a lone message. Where we answer, the
+	 * answer will carry the ACK. */
+	if (now - t->last_recv > t->rto && t->last_send <= t->last_recv)
+		t->quick = SN_TCP_QUICK_ACKS;
+	t->last_recv = now;
 	if (t->fin_seen && sn_seq_lt(t->fin_seq, edge))
 		edge = t->fin_seq;
 	if (seg->len > t->rcv_mss)
@@ -252,8 +257,11 @@ void sn_tcp_receive(struct sn_tcp *t, const struct sn_tcp_seg *seg, struct sn_bu
 	}
 	if (sn_seq_gt(end_of(b), edge))
 		b->len = edge - b->seq;
-	if (b->seq == t->rcv_nxt)
-		deliver(t, b, now);
-	else
+	if (b->seq != t->rcv_nxt) {
 		queue(t, b);
+		return;
+	}
+	deliver(t, b, now);
+	if (!t->dead)
+		sn_tcp_rcv_tune(t, seg, now);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What was sent and what is known of it: the list of sent segments, SACK (RFC 2018) and loss marking (RFC 6675).
+ * What was sent and what is known of it: the list of sent segments, SACK (RFC 2018, RFC 2883), the pipe (RFC 6675), and
+ * the two lists for what was lost and what is on its way again. Who is lost is decided in rack.c and recovery.c.
  *
  * SACKed records form runs. The first record of a run points at the last and the last at the first, so that a walk
  * steps over a run at once and two runs join in O(1). A block of a SACK option is looked up from the nearest hint: the
@@ -46,14 +47,72 @@ static void replace_hint(struct sn_tcp *t, const struct sn_tcp_txseg *old, struc
 			t->sack_hint[i] = new;
 }
 
-/* Takes a record out of the sums. */
+static bool waits(const struct sn_tcp_txseg *s) { return (s->flags & (SN_TXS_LOST | SN_TXS_RETRANS)) == SN_TXS_LOST; }
+
+/* Into the list of what is to be sent again. New verdicts come in order; a retransmission that was lost too lies below
+ * what still waits, right behind the last of its kind. */
+static void lostq_insert(struct sn_tcp *t, struct sn_tcp_txseg *s)
+{
+	struct sn_tcp_txseg *prev = t->lostq_tail;
+
+	if (prev && sn_seq_gt(prev->seq, s->seq)) {
+		prev = t->lostq_hint && sn_seq_lt(t->lostq_hint->seq, s->seq) ? t->lostq_hint : NULL;
+		struct sn_tcp_txseg *next;
+		while ((next = prev ? prev->lnext : t->lostq) && sn_seq_lt(next->seq, s->seq))
+			prev = next;
+		t->lostq_hint = s;
+	}
+	s->lprev = prev;
+	s->lnext = prev ? prev->lnext : t->lostq;
+	*(s->lnext ? &s->lnext->lprev : &t->lostq_tail) = s;
+	*(prev ? &prev->lnext : &t->lostq) = s;
+	t->lost_out++;
+}
+
+static void lostq_remove(struct sn_tcp *t, struct sn_tcp_txseg *s)
+{
+	*(s->lprev ? &s->lprev->lnext : &t->lostq) = s->lnext;
+	*(s->lnext ? &s->lnext->lprev : &t->lostq_tail) = s->lprev;
+	if (t->lostq_hint == s)
+		t->lostq_hint = s->lprev;
+	t->lost_out--;
+}
+
+static void rtxq_remove(struct sn_tcp *t, struct sn_tcp_txseg *s)
+{
+	*(s->lprev ? &s->lprev->lnext : &t->rtxq) = s->lnext;
+	*(s->lnext ? &s->lnext->lprev : &t->rtxq_tail) = s->lprev;
+}
+
+/* Into the list of retransmissions, by the time of sending: the latest of them goes last without a walk. */
+static void rtxq_insert(struct sn_tcp *t, struct sn_tcp_txseg *s)
+{
+	struct sn_tcp_txseg *prev = t->rtxq_tail;
+
+	while (prev && prev->sent > s->sent)
+		prev = prev->lprev;
+	s->lprev = prev;
+	s->lnext = prev ? prev->lnext : t->rtxq;
+	*(s->lnext ? &s->lnext->lprev : &t->rtxq_tail) = s;
+	*(prev ? &prev->lnext : &t->rtxq) = s;
+}
+
+static void lists_remove(struct sn_tcp *t, struct sn_tcp_txseg *s)
+{
+	if (s->flags & SN_TXS_RETRANS)
+		rtxq_remove(t, s);
+	else if (s->flags & SN_TXS_LOST)
+		lostq_remove(t, s);
+}
+
+/* Takes a record out of sums and lists. */
 static void forget(struct sn_tcp *t, struct sn_tcp_txseg *s)
 {
 	t->pipe -= sn_txseg_pipe(s);
 	if (s->flags & SN_TXS_SACKED)
 		t->sacked_out--;
-	if ((s->flags & (SN_TXS_LOST | SN_TXS_RETRANS)) == SN_TXS_LOST)
-		t->lost_out--;
+	else
+		lists_remove(t, s);
 }
 
 void sn_tcp_txq_drop_head(struct sn_tcp *t)
@@ -63,10 +122,6 @@ void sn_tcp_txq_drop_head(struct sn_tcp *t)
 	forget(t, s);
 	if (t->loss_edge == s)
 		t->loss_edge = next;
-	else if (s->flags & SN_TXS_SACKED)
-		t->loss_sacked--;
-	if (t->rtx_hint == s)
-		t->rtx_hint = next;
 	if (s->flags & SN_TXS_RUN) {
 		struct sn_tcp_txseg *last = s->run;
 		if (last != s) { /* the run goes on */
@@ -76,7 +131,8 @@ void sn_tcp_txq_drop_head(struct sn_tcp *t)
 			replace_hint(t, s, next);
 		}
 	}
-	replace_hint(t, s, NULL);
+	if (s->flags & SN_TXS_SACKED)
+		replace_hint(t, s, NULL);
 	t->txq = next;
 	if (next)
 		next->prev = NULL;
@@ -140,9 +196,6 @@ static struct sn_tcp_txseg *sack_one(struct sn_tcp *t, struct sn_tcp_txseg *s, s
 	forget(t, s);
 	s->flags = (uint8_t)((s->flags & ~(SN_TXS_LOST | SN_TXS_RETRANS)) | SN_TXS_SACKED | SN_TXS_RUN);
 	t->sacked_out++;
-	/* Records before the edge were judged already; this one no longer counts as SACKed above itself. */
-	if (t->loss_edge == NULL || sn_seq_lt(s->seq, t->loss_edge->seq))
-		t->loss_sacked++;
 
 	struct sn_tcp_txseg *first = s, *last = s;
 	if (s->prev && (s->prev->flags & SN_TXS_SACKED))
@@ -205,12 +258,31 @@ static void apply_block(struct sn_tcp *t, const struct sn_sack_block *b, struct 
 		remember_hint(t, run);
 }
 
+/* RFC 2883 4: the first block lies below the cumulative ACK, or inside the second block. */
+static bool is_dsack(const struct sn_tcp_seg *seg)
+{
+	const struct sn_sack_block *b = seg->sack;
+
+	if (!sn_seq_lt(b[0].left, b[0].right))
+		return false;
+	if (sn_seq_lt(b[0].left, seg->ack))
+		return sn_seq_leq(b[0].right, seg->ack);
+	return seg->nsack > 1 && sn_seq_geq(b[0].left, b[1].left) && sn_seq_leq(b[0].right, b[1].right);
+}
+
 void sn_tcp_sack_apply(struct sn_tcp *t, const struct sn_tcp_seg *seg, struct sn_tcp_ackinfo *info, sn_time now)
 {
-	for (uint32_t i = 0; i < seg->nsack && t->txq; i++) {
+	uint32_t i = 0;
+
+	if (is_dsack(seg)) { /* of something this flow sent, not long ago */
+		i = 1;
+		info->dup = seg->sack[0];
+		info->dsack =
+			sn_seq_leq(info->dup.right, t->snd_nxt) && sn_seq_gt(info->dup.left, t->snd_una - (1u << 30));
+	}
+	for (; i < seg->nsack && t->txq; i++) {
 		const struct sn_sack_block *b = &seg->sack[i];
-		/* D-SACK (RFC 2883) lies below the cumulative ACK or inside the second block; anything else that is not
-		 * within what is outstanding is a peer's mistake. Both are ignored. */
+		/* Anything that is not within what is outstanding is a peer's mistake. */
 		if (!sn_seq_lt(b->left, b->right) || sn_seq_lt(b->left, seg->ack) || sn_seq_leq(b->left, t->snd_una) ||
 		    sn_seq_gt(b->right, t->snd_nxt))
 			continue;
@@ -218,55 +290,15 @@ void sn_tcp_sack_apply(struct sn_tcp *t, const struct sn_tcp_seg *seg, struct sn
 	}
 }
 
-static void mark(struct sn_tcp *t, struct sn_tcp_txseg *s)
+void sn_tcp_mark(struct sn_tcp *t, struct sn_tcp_txseg *s)
 {
+	if (waits(s))
+		return;
+	t->lost_total += sn_txseg_size(s);
 	t->pipe -= sn_txseg_pipe(s);
-	s->flags |= SN_TXS_LOST;
-	t->pipe += sn_txseg_pipe(s);
-	if (!(s->flags & SN_TXS_RETRANS)) {
-		t->lost_out++;
-		if (!t->rtx_hint || sn_seq_lt(s->seq, t->rtx_hint->seq))
-			t->rtx_hint = s;
-	}
-}
-
-bool sn_tcp_mark_lost(struct sn_tcp *t)
-{
-	bool any = false;
-
-	/* A record is lost when DupThresh records above it were SACKed. The edge only moves up: every record is judged
-	 * once per flight. */
-	while (t->loss_edge && t->sacked_out - t->loss_sacked >= SN_TCP_DUPTHRESH) {
-		struct sn_tcp_txseg *s = t->loss_edge;
-		if (s->flags & SN_TXS_SACKED) {
-			t->loss_sacked++;
-		} else if (!(s->flags & SN_TXS_LOST)) {
-			mark(t, s);
-			any = true;
-		}
-		t->loss_edge = s->next;
-	}
-	return any;
-}
-
-void sn_tcp_mark_lost_again(struct sn_tcp *t)
-{
-	/* A retransmission is lost when something sent well after it was delivered (the idea of RFC 8985). Holes are filled in
-	 * order, so the walk ends at the first that is still on its way. */
-	sn_time patience = t->min_rtt / 4;
-
-	for (struct sn_tcp_txseg *s = t->txq; s; s = s->flags & SN_TXS_RUN ? s->run->next : s->next) {
-		if (s->flags & SN_TXS_SACKED)
-			continue;
-		if (!(s->flags & SN_TXS_RETRANS) || s->sent + patience >= t->rack)
-			return;
-		t->pipe -= sn_txseg_pipe(s);
-		s->flags = (uint8_t)((s->flags & ~SN_TXS_RETRANS) | SN_TXS_LOST);
-		t->pipe += sn_txseg_pipe(s);
-		t->lost_out++;
-		if (!t->rtx_hint || sn_seq_lt(s->seq, t->rtx_hint->seq))
-			t->rtx_hint = s;
-	}
+	lists_remove(t, s);
+	s->flags = (uint8_t)((s->flags & ~SN_TXS_RETRANS) | SN_TXS_LOST);
+	lostq_insert(t, s);
 }
 
 void sn_tcp_mark_head_lost(struct sn_tcp *t)
@@ -274,15 +306,16 @@ void sn_tcp_mark_head_lost(struct sn_tcp *t)
 	struct sn_tcp_txseg *s = t->txq;
 
 	if (s && !(s->flags & (SN_TXS_SACKED | SN_TXS_LOST)))
-		mark(t, s);
+		sn_tcp_mark(t, s);
 }
 
-void sn_tcp_mark_all_lost(struct sn_tcp *t)
+void sn_tcp_mark_timeout(struct sn_tcp *t, sn_time before)
 {
 	/* What the cumulative ACK stands before cannot have been SACKed, unless the peer threw it away (RFC 2018 8). */
 	bool reneged = t->txq && (t->txq->flags & SN_TXS_SACKED);
 
-	t->lost_out = t->pipe = t->loss_sacked = 0;
+	t->lost_out = t->pipe = 0;
+	t->lostq = t->lostq_tail = t->lostq_hint = t->rtxq = t->rtxq_tail = t->loss_edge = NULL;
 	if (reneged) {
 		t->sacked_out = 0;
 		memset(t->sack_hint, 0, sizeof t->sack_hint);
@@ -292,33 +325,44 @@ void sn_tcp_mark_all_lost(struct sn_tcp *t)
 			s->flags = (uint8_t)((s->flags & ~(SN_TXS_SACKED | SN_TXS_RUN)) | SN_TXS_EVER);
 		if (s->flags & SN_TXS_SACKED)
 			continue;
-		s->flags = (uint8_t)((s->flags & ~SN_TXS_RETRANS) | SN_TXS_LOST);
-		t->lost_out++;
+		if (s == t->txq || s->flags & (SN_TXS_LOST | SN_TXS_EVER) || s->sent <= before) {
+			if (!waits(s))
+				t->lost_total += sn_txseg_size(s);
+			s->flags = (uint8_t)((s->flags & ~SN_TXS_RETRANS) | SN_TXS_LOST);
+			lostq_insert(t, s);
+		} else {
+			t->pipe += sn_txseg_pipe(s);
+			if (!t->loss_edge)
+				t->loss_edge = s;
+		}
 	}
-	t->loss_sacked = t->sacked_out;
-	t->loss_edge = NULL;
-	t->rtx_hint = t->txq;
 	t->reno_dups = 0;
 }
 
-struct sn_tcp_txseg *sn_tcp_next_lost(struct sn_tcp *t)
+void sn_tcp_unmark_lost(struct sn_tcp *t)
 {
-	if (!t->lost_out)
-		return NULL;
-	struct sn_tcp_txseg *s = t->rtx_hint ? t->rtx_hint : t->txq;
-	while (s && (s->flags & (SN_TXS_LOST | SN_TXS_RETRANS)) != SN_TXS_LOST)
-		s = s->flags & SN_TXS_RUN ? s->run->next : s->next;
-	t->rtx_hint = s;
-	return s;
+	for (struct sn_tcp_txseg *s = t->lostq, *next; s; s = next) {
+		next = s->lnext;
+		lostq_remove(t, s);
+		s->flags &= (uint8_t)~SN_TXS_LOST;
+		if (s->flags & SN_TXS_EVER) {
+			s->flags |= SN_TXS_RETRANS;
+			rtxq_insert(t, s);
+		} else if (!t->loss_edge || sn_seq_lt(s->seq, t->loss_edge->seq)) {
+			t->loss_edge = s;
+		}
+		t->pipe += sn_txseg_pipe(s);
+	}
 }
 
 void sn_tcp_note_retransmit(struct sn_tcp *t, struct sn_tcp_txseg *s)
 {
-	if ((s->flags & (SN_TXS_LOST | SN_TXS_RETRANS)) == SN_TXS_LOST)
-		t->lost_out--;
 	t->pipe -= sn_txseg_pipe(s);
+	lists_remove(t, s);
 	s->flags |= SN_TXS_RETRANS | SN_TXS_EVER;
 	t->pipe += sn_txseg_pipe(s);
+	s->snd_nxt = t->snd_nxt;
+	rtxq_insert(t, s);
 	if (s->sends < UINT8_MAX)
 		s->sends++;
 }

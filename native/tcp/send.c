@@ -6,20 +6,6 @@
 
 enum { SHORT_FLIGHT = 32 }; /* segments in flight per flow while records are short */
 
-/* RFC 5681 4.1: after an idle RTO the network is no longer known; start from the initial window, remember what was. */
-static void restart_after_idle(struct sn_tcp *t, sn_time now)
-{
-	if (t->txq || !t->last_send || now - t->last_send <= t->rto)
-		return;
-	uint32_t iw = t->e->cfg.tcp.initial_window * t->mss;
-	t->cc->on_restart(t, now - t->last_send, now);
-	if (t->cwnd > iw) {
-		t->ssthresh = SN_MAX(t->ssthresh, t->cwnd / 4 * 3);
-		t->cwnd = iw;
-	}
-	t->limited = false;
-}
-
 /* Records are shared by all flows, and looking through them takes time: a peer that takes tiny segments, or acknowledges
  * nothing any more, must not hold too many. When they run short a flow keeps what it needs to get on. */
 static uint32_t record_room(const struct sn_tcp *t)
@@ -36,10 +22,13 @@ uint32_t sn_tcp_room(struct sn_tcp *t, sn_time now)
 {
 	if (!sn_tcp_can_send(t))
 		return 0;
-	restart_after_idle(t, now);
+	if (SN_UNLIKELY(!t->txq && now - t->last_send > t->rto && t->last_send))
+		sn_cc_idle(t, now);
 	uint32_t flight = sn_tcp_in_flight(t);
 	uint32_t room = t->cwnd > flight ? t->cwnd - flight : 0;
 
+	if (t->probing)
+		room = SN_MAX(room, t->mss);
 	if (!t->shared) {
 		int32_t open = (int32_t)(t->snd_una + t->snd_wnd - t->snd_nxt);
 		uint32_t usable = open > 0 ? (uint32_t)open : 0;
@@ -54,6 +43,8 @@ uint32_t sn_tcp_room(struct sn_tcp *t, sn_time now)
 		room = SN_MIN(room, usable);
 	}
 	room = SN_MIN(room, record_room(t));
+	if (t->ccx.rate && room && !t->probing)
+		room = sn_pace_room(t, room, now);
 	if (room >= t->mss)
 		return room - room % t->mss;
 	return flight ? 0 : room;
@@ -92,13 +83,13 @@ static void hold(struct sn_chunk **c, uint32_t *off, uint32_t len)
 static bool emit_new(struct sn_tcp *t, struct sn_tcp_txseg *s, sn_time now)
 {
 	s->seq = t->snd_nxt;
-	if (!t->limited)
+	if (t->ccx.limited_until)
 		s->flags |= SN_TXS_APP_LIMITED;
 	if (!sn_tcp_emit_seg(t, s, false, now))
 		return false;
 	sn_tcp_txq_append(t, s);
 	t->snd_nxt += sn_txseg_size(s);
-	if (t->clock != SN_CLOCK_RTX)
+	if (!sn_tcp_rtx_running(t))
 		sn_tcp_rtx_restart(t, now);
 	return true;
 }
@@ -109,6 +100,12 @@ int32_t sn_tcp_send(struct sn_tcp *t, struct sn_chunk *c, uint32_t off, uint32_t
 
 	if (!sn_tcp_can_send(t))
 		return t->state < SN_TCP_ESTABLISHED ? SN_E_NOTCONN : SN_E_PIPE;
+	if (now != t->ccx.asked)
+		sn_rate_check_limited(t);
+	t->ccx.asked = now;
+	/* An answer: the ACKs of a conversation travel with its data. */
+	if (t->quick && t->last_recv && now - t->last_recv < t->e->cfg.tcp.delack)
+		t->quick = 0;
 	while (sent < len) {
 		while (c && off >= c->len) {
 			off -= c->len;
@@ -133,8 +130,14 @@ int32_t sn_tcp_send(struct sn_tcp *t, struct sn_chunk *c, uint32_t off, uint32_t
 		}
 		hold(&c, &off, n);
 		sent += n;
+		if (t->probing) { /* one segment, no more */
+			t->probing = false;
+			break;
+		}
 	}
 	t->bytes_sent += sent;
+	if (sent && t->clock == SN_CLOCK_TLP) /* the tail is another one now */
+		sn_tcp_rtx_arm(t, now);
 	t->limited = sn_tcp_in_flight(t) + t->mss > t->cwnd;
 	return sent || !len ? (int32_t)sent : SN_E_NOBUFS;
 }
@@ -155,7 +158,7 @@ void sn_tcp_emit_fin(struct sn_tcp *t, sn_time now)
 	}
 	if (!s) { /* the timer tries again */
 		t->e->counters.tcp_mem_limit++;
-		if (t->clock != SN_CLOCK_RTX)
+		if (!sn_tcp_rtx_running(t))
 			sn_tcp_rtx_restart(t, now);
 		return;
 	}

@@ -12,15 +12,22 @@ struct sn_engine;
 
 struct sn_tcp_cfg {
 	sn_time rto_initial;     /* RFC 6298 2.1: 1 s */
-	sn_time rto_min;         /* floor; data-centre default 20 ms, Linux-like 200 ms */
+	sn_time rto_min;         /* the least that RTO lies above srtt */
 	sn_time rto_max;         /* 60 s */
 	sn_time delack;          /* delayed ACK, at most 40 ms */
+	sn_time ack_delay_max;   /* how long a peer may hold back the ACK of a lone segment (RFC 8985 7.2) */
+	sn_time tlp_min;         /* a tail probe waits at least so long */
+	uint32_t tlp_srtt8;      /* and so many eighths of srtt: 16 is RFC 8985's 2 srtt */
 	sn_time time_wait;       /* how long a TIME_WAIT record is kept */
 	sn_time fin_wait;        /* how long an orphan waits in FIN_WAIT_2 */
 	uint32_t syn_retries;    /* active open: give up after this many */
-	uint32_t retries;        /* established: give up after this many timeouts in a row */
+	uint32_t retries;        /* established: give up after this many timeouts in a row, */
+	sn_time patience;        /* and not before about so long (R2 of RFC 9293 3.8.3) */
 	uint32_t initial_window; /* segments, RFC 6928: 10 */
 	uint32_t max_ooo;        /* out-of-order buffers kept per flow */
+	uint32_t rcv_initial;    /* bytes of window at first; tuned up to what the owner grants */
+	uint8_t ecn;             /* enum sn_ecn_mode: RFC 3168 off, if the peer asks, or asked for */
+	bool pacing;             /* window-based congestion controls are paced as well */
 };
 
 struct sn_tcp_stack {
@@ -29,6 +36,9 @@ struct sn_tcp_stack {
 	struct sn_tcp *tw_head, *tw_tail; /* TIME_WAIT, oldest first: the first to go when records run out */
 };
 
+/* "datacenter": the default. Its floors lie below a kernel peer's delayed ACK: tail probes mend what is lost, and what was
+ * not lost is found out and taken back (undo.c). "linux": the timers of Linux. False: no such profile. */
+bool sn_tcp_cfg_profile(struct sn_tcp_cfg *cfg, const char *name);
 void sn_tcp_cfg_default(struct sn_tcp_cfg *cfg);
 /* Lays tables out in the engine's region by cfg.max_subflows and cfg.max_segs. */
 bool sn_tcp_init(struct sn_engine *e);

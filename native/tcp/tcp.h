@@ -11,7 +11,10 @@
  *   pipe        bytes thought to be in the network (RFC 6675 3): sent, not SACKed, not lost; plus retransmissions
  *   sacked_out  records SACKed
  *   lost_out    records lost and not yet sent again
- *   loss_edge   first record not yet judged; loss_sacked = SACKed records before it
+ *   lostq       the same records, in sequence order: what is to be sent again
+ *   rtxq        records with a retransmission in the network, in the order of sending
+ *   loss_edge   first record not yet judged (rack.c). Records from there on were sent once and lie in the order of
+ *               sending, so that with rtxq everything in flight is ordered by time
  */
 #ifndef SN_TCP_TCP_H
 #define SN_TCP_TCP_H
@@ -33,7 +36,7 @@ enum sn_txseg_flag {
 };
 #define SN_TXS_OWN UINT32_MAX
 
-/* One sent and not yet acknowledged segment. 64 bytes. */
+/* One sent and not yet acknowledged segment. */
 struct sn_tcp_txseg {
 	struct sn_tcp_txseg *next, *prev;
 	union {
@@ -42,22 +45,27 @@ struct sn_tcp_txseg {
 		struct sn_buf *copy; /* off is SN_TXS_OWN: the payload, ours */
 	};
 	uint64_t dsn;
-	sn_time sent; /* last transmission */
+	sn_time sent;  /* last transmission */
+	sn_time first; /* sends == 1: the one before */
 	union {
 		struct sn_tcp_txseg *run; /* SACKed */
 		struct {
-			uint32_t delivered_us; /* not SACKed: when `delivered` was reached */
-			uint32_t first_us;     /* and the send time that opened its sample */
+			uint16_t since_delivered; /* not SACKed: rate.c's, when it was sent */
+			uint16_t since_first;
+			uint16_t in_flight;
+			uint16_t lost;
 		} rate;
 	};
 	uint32_t seq;
 	uint32_t off;
-	uint32_t delivered; /* low bits of sn_tcp.delivered when it was sent */
-	uint16_t len;       /* payload */
-	uint8_t flags;      /* enum sn_txseg_flag */
-	uint8_t sends;      /* retransmissions, saturating */
+	uint32_t delivered;                 /* low bits of sn_tcp.delivered when it was sent */
+	uint16_t len;                       /* payload */
+	uint8_t flags;                      /* enum sn_txseg_flag */
+	uint8_t sends;                      /* retransmissions, saturating */
+	struct sn_tcp_txseg *lnext, *lprev; /* in sn_tcp.lostq or rtxq */
+	uint32_t snd_nxt;                   /* of the flow when it was sent again */
 };
-_Static_assert(sizeof(struct sn_tcp_txseg) == 64, "one cache line");
+_Static_assert(sizeof(struct sn_tcp_txseg) <= 128, "two cache lines");
 
 static inline uint32_t sn_txseg_size(const struct sn_tcp_txseg *s) { return s->len + !!(s->flags & SN_TXS_FIN); }
 static inline uint32_t sn_txseg_end(const struct sn_tcp_txseg *s) { return s->seq + sn_txseg_size(s); }
@@ -76,9 +84,21 @@ enum sn_tcp_ca {
 };
 
 /* What the one long timer of a record stands for. */
-enum sn_tcp_clock { SN_CLOCK_NONE, SN_CLOCK_RTX, SN_CLOCK_PERSIST, SN_CLOCK_WAIT };
+enum sn_tcp_clock { SN_CLOCK_NONE, SN_CLOCK_RTX, SN_CLOCK_RACK, SN_CLOCK_TLP, SN_CLOCK_PERSIST, SN_CLOCK_WAIT };
 
-enum { SN_TCP_SACK_RANGES = 4, SN_TCP_DUPTHRESH = 3 };
+/* F-RTO, RFC 5682: after a timeout, without timestamps. */
+enum sn_tcp_frto {
+	SN_FRTO_OFF,
+	SN_FRTO_FIRST, /* the first ACK is awaited */
+	SN_FRTO_HOLD,  /* it advanced: new data goes instead of retransmissions */
+	SN_FRTO_SECOND /* new data went: the second ACK tells */
+};
+
+enum {
+	SN_TCP_SACK_RANGES = 4,
+	SN_TCP_DUPTHRESH = 3,
+	SN_TCP_QUICK_ACKS = 16 /* segments acknowledged at once where the peer may be in slow start */
+};
 
 struct sn_tcp {
 	struct sn_engine *e;
@@ -119,14 +139,39 @@ struct sn_tcp {
 	uint32_t peer_mss; /* min(peer's MSS, what the port carries), options not subtracted */
 	uint32_t opt_reserve;
 	uint32_t cwnd, ssthresh; /* bytes */
-	uint32_t pipe, sacked_out, lost_out, loss_sacked;
+	uint32_t pipe, sacked_out, lost_out;
 	uint32_t reno_dups; /* duplicate ACKs that stand for SACKs of a peer without SACK */
 	uint32_t recovery_point;
 	uint32_t prr_flight, prr_delivered,
 		prr_out; /* RFC 6937, in RECOVERY: bytes in flight at its start, and since then */
-	sn_time rack;    /* send time of the newest segment known to be delivered */
+	/* Loss detection by time: rack.c, RFC 8985. */
+	sn_time rack;        /* send time of the newest segment known to be delivered */
+	sn_time rack_rtt;    /* its round trip */
+	sn_time rack_at;     /* when the first segment under suspicion will be taken for lost, 0: none */
+	sn_time rto_at;      /* RTO's deadline, while `timer` may stand for RACK or TLP */
+	uint32_t rack_end;   /* end of the segment that `rack` is of */
+	uint32_t rack_fack;  /* highest sequence number known to be delivered */
+	uint32_t reo_round;  /* the reordering window may grow again when this is acknowledged */
+	uint8_t reo_mult;    /* quarters of min_rtt in the reordering window */
+	uint8_t reo_persist; /* recoveries after which reo_mult is 1 again */
+	uint8_t frto;        /* enum sn_tcp_frto */
+	bool reordered : 1;  /* reordering was seen */
+	bool tlp_on : 1;     /* a tail probe is out: tlp.c */
+	bool tlp_again : 1;  /* it repeats old data */
+	bool probing : 1;    /* one segment may go in spite of cwnd */
+	bool undo_on : 1;    /* a reduction may still prove spurious: undo.c */
+	bool undo_first : 1; /* the first retransmission's ACK is awaited */
+	uint32_t tlp_end;    /* snd_nxt when it went */
+	uint32_t tlp_seg;    /* end of the segment it repeats */
+	uint32_t frto_nxt;
+	uint32_t undo_cwnd, undo_ssthresh;
+	uint32_t undo_marker; /* snd_una at the reduction */
+	uint32_t undo_seq;    /* first segment sent again since, with the timestamp undo_ts */
+	uint32_t undo_ts;
+	uint32_t undo_sent, undo_dsacked; /* retransmissions since, and those the peer had already */
 	struct sn_tcp_txseg *txq, *txq_tail;
-	struct sn_tcp_txseg *loss_edge, *rtx_hint;
+	struct sn_tcp_txseg *lostq, *lostq_tail, *lostq_hint, *rtxq, *rtxq_tail;
+	struct sn_tcp_txseg *loss_edge;
 	struct sn_tcp_txseg *sack_hint[SN_TCP_SACK_RANGES]; /* starts of runs touched lately */
 
 	/* Receiving. */
@@ -135,7 +180,11 @@ struct sn_tcp {
 	uint32_t adv_wnd;   /* last window sent, bytes */
 	uint32_t rcv_acked; /* rcv_nxt of the last segment we sent */
 	uint32_t rcv_mss;   /* largest segment seen: what counts as full-sized */
-	uint32_t rcv_space;
+	uint32_t rcv_space; /* largest window */
+	uint32_t rcv_tuned; /* largest window so far: rcvtune.c */
+	uint32_t tune_seq, tune_rtt_seq, tune_held;
+	sn_time tune_at, tune_rtt_at, tune_rtt; /* start of the measurement; the receiver's idea of the round trip */
+	sn_time last_recv;
 	uint32_t fin_seq;
 	uint32_t ts_recent, ts_off;
 	sn_time ts_recent_at;
@@ -156,7 +205,9 @@ struct sn_tcp {
 	/* Delivery rate (one sample per ACK). */
 	uint64_t delivered;
 	uint32_t delivered_us, first_us;
-	uint64_t rate; /* bytes/s */
+	uint32_t lost_total; /* bytes ever judged lost, low bits: whoever marks a record LOST adds to it */
+	uint64_t rate;       /* bytes/s */
+	struct sn_cc_common ccx;
 
 	struct sn_flow flow;
 	uint16_t port;
@@ -212,12 +263,20 @@ struct sn_tcp_ackinfo {
 	uint32_t acked;  /* bytes newly acknowledged */
 	uint32_t sacked; /* bytes newly SACKed */
 	uint32_t prior_pipe;
-	uint32_t delivered;       /* bytes newly known to be delivered, by ACK or SACK */
-	sn_time rtt;              /* sample of a segment sent once, 0: none */
-	bool lost;                /* records were newly judged lost */
+	uint32_t delivered; /* bytes newly known to be delivered, by ACK or SACK */
+	sn_time rtt;        /* sample of a segment sent once, 0: none */
+	bool lost;          /* records were newly judged lost */
+	bool orig;          /* something sent once, before the timeout, was delivered */
+	bool dsack;         /* the ACK reports `dup` as received twice */
+	bool has_ecr;
+	uint32_t ecr; /* echoed timestamp */
+	uint32_t prior_fack;
+	struct sn_sack_block dup;
 	bool fin;                 /* our FIN is covered */
+	uint32_t lost_before;     /* sn_tcp.lost_total before this ACK */
 	uint32_t prior_delivered; /* rate sample: state when the newest delivered segment was sent */
-	uint32_t prior_us, send_us;
+	uint32_t prior_us, send_us, sent_in_flight;
+	uint16_t sent_lost;
 	bool has_rate, app_limited;
 };
 void sn_tcp_ack(struct sn_tcp *t, const struct sn_tcp_seg *seg, sn_time now);
@@ -232,15 +291,14 @@ void sn_tcp_txq_free(struct sn_tcp *t);
 bool sn_tcp_txq_own(struct sn_tcp *t);                         /* sn_tcp_ops.own */
 void sn_txseg_read(const struct sn_tcp_txseg *s, uint8_t *to); /* copies the payload */
 void sn_tcp_sack_apply(struct sn_tcp *t, const struct sn_tcp_seg *seg, struct sn_tcp_ackinfo *info, sn_time now);
-/* RFC 6675 IsLost for everything the latest SACKs decide. Returns true if a record was newly marked. */
-bool sn_tcp_mark_lost(struct sn_tcp *t);
+/* Takes a record, or its retransmission, for lost. */
+void sn_tcp_mark(struct sn_tcp *t, struct sn_tcp_txseg *s);
 void sn_tcp_mark_head_lost(struct sn_tcp *t);
-/* Retransmissions that were lost as well. */
-void sn_tcp_mark_lost_again(struct sn_tcp *t);
-/* After a timeout: everything not SACKed is lost; SACKs are forgotten if the peer reneged. */
-void sn_tcp_mark_all_lost(struct sn_tcp *t);
-/* The lowest record that is lost and not sent again, or NULL. */
-struct sn_tcp_txseg *sn_tcp_next_lost(struct sn_tcp *t);
+/* After a timeout: lost is the first record and whatever was sent not later than `before`; everything if the peer
+ * reneged, and its SACKs are forgotten. */
+void sn_tcp_mark_timeout(struct sn_tcp *t, sn_time before);
+/* Takes the verdict back on everything that waits to be sent again. */
+void sn_tcp_unmark_lost(struct sn_tcp *t);
 /* The record was handed to the network again. */
 void sn_tcp_note_retransmit(struct sn_tcp *t, struct sn_tcp_txseg *s);
 /* pipe, less what duplicate ACKs of a peer without SACK stand for. */
@@ -250,9 +308,36 @@ static inline uint32_t sn_tcp_in_flight(const struct sn_tcp *t)
 	return t->pipe > left ? t->pipe - left : 0;
 }
 
+/* --- rack.c: RFC 8985 6 --- */
+/* A record is newly delivered. */
+void sn_tcp_rack_update(struct sn_tcp *t, const struct sn_tcp_txseg *s, const struct sn_tcp_ackinfo *info, sn_time now);
+/* Takes for lost what was sent long enough before something delivered; sets rack_at for the rest. True if any was. */
+bool sn_tcp_rack_detect(struct sn_tcp *t, sn_time now);
+sn_time sn_tcp_rack_patience(const struct sn_tcp *t); /* round trip and reordering window */
+void sn_tcp_rack_dsack(struct sn_tcp *t);
+void sn_tcp_rack_recovered(struct sn_tcp *t);
+
+/* --- tlp.c: RFC 8985 7 --- */
+bool sn_tcp_tlp_wanted(const struct sn_tcp *t);
+sn_time sn_tcp_tlp_time(const struct sn_tcp *t, sn_time now);
+void sn_tcp_tlp_send(struct sn_tcp *t, sn_time now);
+/* Returns true if info's D-SACK belongs to the probe. */
+bool sn_tcp_tlp_ack(struct sn_tcp *t, const struct sn_tcp_seg *seg, const struct sn_tcp_ackinfo *info, sn_time now);
+
+/* --- undo.c --- */
+/* Before on_loss or on_rto: what a spurious reduction is taken back to. */
+void sn_tcp_undo_begin(struct sn_tcp *t);
+void sn_tcp_undo_sent(struct sn_tcp *t, const struct sn_tcp_txseg *s, sn_time now);
+void sn_tcp_undo_dsack(struct sn_tcp *t, const struct sn_sack_block *b);
+void sn_tcp_undo_check(struct sn_tcp *t, const struct sn_tcp_ackinfo *info, sn_time now);
+void sn_tcp_undo(struct sn_tcp *t, const struct sn_tcp_ackinfo *info, sn_time now);
+
 /* --- recovery.c --- */
 void sn_tcp_recovery(struct sn_tcp *t, const struct sn_tcp_ackinfo *info, bool dup, sn_time now);
 void sn_tcp_enter_loss(struct sn_tcp *t, sn_time now);
+void sn_tcp_rack_expired(struct sn_tcp *t, sn_time now);
+/* F-RTO let the owner send first: if it had nothing, retransmission goes on. */
+void sn_tcp_frto_settle(struct sn_tcp *t, sn_time now);
 /* Sends lost records again as far as cwnd allows. */
 void sn_tcp_send_lost(struct sn_tcp *t, sn_time now);
 
@@ -281,18 +366,30 @@ void sn_tcp_timers_init(struct sn_tcp *t);
 void sn_tcp_timers_stop(struct sn_tcp *t);
 void sn_tcp_clock_set(struct sn_tcp *t, enum sn_tcp_clock clock, sn_time at);
 void sn_tcp_clock_stop(struct sn_tcp *t);
+static inline bool sn_tcp_rtx_running(const struct sn_tcp *t)
+{
+	return t->clock >= SN_CLOCK_RTX && t->clock <= SN_CLOCK_TLP;
+}
 /* Retransmission timer from now, with the present backoff. */
 void sn_tcp_rtx_restart(struct sn_tcp *t, sn_time now);
+/* Sets the clock to what is due first: RACK's timer, the tail probe or RTO. */
+void sn_tcp_rtx_arm(struct sn_tcp *t, sn_time now);
 void sn_tcp_delack_arm(struct sn_tcp *t, sn_time now);
 
 /* --- rto.c --- */
 void sn_tcp_rtt_sample(struct sn_tcp *t, sn_time rtt);
+/* RFC 4015 3.3: after a spurious timeout the long sample counts in full. */
+void sn_tcp_rtt_reseed(struct sn_tcp *t, sn_time rtt);
 sn_time sn_tcp_rto(const struct sn_tcp *t); /* backed off and clamped */
 
 /* --- rcvq.c --- */
 /* Takes a segment's payload: trims, queues or delivers. */
 void sn_tcp_receive(struct sn_tcp *t, const struct sn_tcp_seg *seg, struct sn_buf *b, sn_time now);
 void sn_tcp_rcvq_free(struct sn_tcp *t);
+
+/* --- rcvtune.c --- */
+/* In-order data arrived: the window grows with what the application takes in a round trip. */
+void sn_tcp_rcv_tune(struct sn_tcp *t, const struct sn_tcp_seg *seg, sn_time now);
 /* Right edge up to which bytes are taken. */
 uint32_t sn_tcp_rcv_edge(const struct sn_tcp *t);
 /* SACK blocks to report, D-SACK first; at most n. */

@@ -2,9 +2,12 @@
  *
  * Timers of a record:
  *   timer   one of, told by `clock`:
- *             RTX      SYN, SYN/ACK, data or FIN is unacknowledged (RFC 6298 5); also: a FIN found no record
+ *             RTX      SYN, SYN/ACK, data or FIN is unacknowledged (RFC 6298 5); also: a FIN found no record to be kept in
+ *             RACK     a segment will be taken for lost (RFC 8985 6.3)
+ *             TLP      the tail is unacknowledged (RFC 8985 7.2)
  *             PERSIST  the peer's window is closed and the owner wants to send (RFC 9293 3.8.6.1)
  *             WAIT     TIME_WAIT, or FIN_WAIT_2 without an owner
+ *           RTX, RACK and TLP share `rto_at`: the first of them that is due has the clock.
  *           `timer_at` is the deadline: pushing it back leaves the wheel alone, an early expiry arms it again.
  *   delack  an ACK is owed (RFC 9293 3.8.6.3); an expiry that finds nothing owed does nothing
  */
@@ -20,7 +23,22 @@ void sn_tcp_clock_set(struct sn_tcp *t, enum sn_tcp_clock clock, sn_time at)
 
 void sn_tcp_clock_stop(struct sn_tcp *t) { t->clock = SN_CLOCK_NONE; }
 
-void sn_tcp_rtx_restart(struct sn_tcp *t, sn_time now) { sn_tcp_clock_set(t, SN_CLOCK_RTX, now + sn_tcp_rto(t)); }
+void sn_tcp_rtx_arm(struct sn_tcp *t, sn_time now)
+{
+	/* What RACK suspects it judges before RTO takes everything for lost. */
+	if (t->rack_at)
+		sn_tcp_clock_set(t, SN_CLOCK_RACK, t->rack_at);
+	else if (sn_tcp_tlp_wanted(t))
+		sn_tcp_clock_set(t, SN_CLOCK_TLP, SN_MIN(sn_tcp_tlp_time(t, now), t->rto_at));
+	else
+		sn_tcp_clock_set(t, SN_CLOCK_RTX, t->rto_at);
+}
+
+void sn_tcp_rtx_restart(struct sn_tcp *t, sn_time now)
+{
+	t->rto_at = now + sn_tcp_rto(t);
+	sn_tcp_rtx_arm(t, now);
+}
 
 void sn_tcp_delack_arm(struct sn_tcp *t, sn_time now)
 {
@@ -28,12 +46,24 @@ void sn_tcp_delack_arm(struct sn_tcp *t, sn_time now)
 		sn_wheel_arm(&t->e->wheel, &t->delack, now + t->e->cfg.tcp.delack);
 }
 
+/* True before R2 (RFC 9293 3.8.3): the waits before this one were about as long together as the next. */
+static bool too_early(const struct sn_tcp *t)
+{
+	sn_time rto = sn_tcp_rto(t);
+
+	return 2 * rto < t->e->cfg.tcp.patience && rto < t->e->cfg.tcp.rto_max;
+}
+
 /* Counts one more expiry; false if that was one too many and the record is gone. */
 static bool go_on(struct sn_tcp *t, uint32_t limit, sn_time now)
 {
 	if (t->backoff < UINT8_MAX)
 		t->backoff++;
-	bool give_up = t->backoff > limit;
+	/* A peer that closed its window over what is in flight may answer for ever (RFC 9293 3.8.6.1). */
+	bool closed = !t->shared && !t->snd_wnd && t->state >= SN_TCP_ESTABLISHED;
+	bool give_up = closed ? ++t->unanswered > limit : t->backoff > limit;
+	if (t->state >= SN_TCP_ESTABLISHED && too_early(t))
+		give_up = false;
 	if (!give_up && t->owner)
 		give_up = !t->up->rto(t->owner, t->backoff, now);
 	if (give_up)
@@ -68,6 +98,7 @@ static void rtx_expired(struct sn_tcp *t, sn_time now)
 	t->e->counters.tcp_rto++;
 	if (!go_on(t, t->e->cfg.tcp.retries, now))
 		return;
+	t->tlp_on = false;
 	sn_tcp_enter_loss(t, now);
 	t->force_rtx = true;
 	sn_tcp_send_lost(t, now);
@@ -78,7 +109,7 @@ static void persist_expired(struct sn_tcp *t, sn_time now)
 {
 	if (t->txq || t->snd_wnd)
 		return;
-	if (++t->unanswered > t->e->cfg.tcp.retries) {
+	if (++t->unanswered > t->e->cfg.tcp.retries && !too_early(t)) {
 		sn_tcp_abort(t, SN_E_TIMEDOUT, now);
 		return;
 	}
@@ -104,6 +135,8 @@ static void timer_fired(struct sn_timer *timer, sn_time now)
 	t->clock = SN_CLOCK_NONE;
 	switch (clock) {
 	case SN_CLOCK_RTX: rtx_expired(t, now); break;
+	case SN_CLOCK_RACK: sn_tcp_rack_expired(t, now); break;
+	case SN_CLOCK_TLP: sn_tcp_tlp_send(t, now); break;
 	case SN_CLOCK_PERSIST: persist_expired(t, now); break;
 	default: sn_tcp_release(t); break;
 	}
@@ -126,6 +159,7 @@ void sn_tcp_timers_init(struct sn_tcp *t)
 {
 	t->timer.fire = timer_fired;
 	t->delack.fire = delack_fired;
+	sn_pace_init(t);
 }
 
 void sn_tcp_timers_stop(struct sn_tcp *t)
@@ -133,4 +167,5 @@ void sn_tcp_timers_stop(struct sn_tcp *t)
 	t->clock = SN_CLOCK_NONE;
 	sn_wheel_cancel(&t->e->wheel, &t->timer);
 	sn_wheel_cancel(&t->e->wheel, &t->delack);
+	sn_pace_stop(t);
 }

@@ -48,7 +48,7 @@ def test_nothing_malformed_and_every_checksum_right(tmp_path: Path, csum: bool, 
     )
     assert out.completed, out.failure
     for side in "ab":
-        pcap = tmp_path / f"run-{side}.pcap"
+        pcap = tmp_path / f"run-{side}.pcapng"
         assert len(tshark(pcap)) == sum(p.frames[0] + p.frames[1] - p.lost[side == "a"] for p in out.paths) - sum(
             p.overflow[side == "a"] for p in out.paths
         )
@@ -62,7 +62,7 @@ def test_handshakes_of_connection_and_joins(tmp_path: Path) -> None:
     scenario = driver.symmetric(3, driver.path(100, 5), bytes_ab=2_000_000, pcap=str(tmp_path / "run"))
     assert driver.run(scenario).completed
     shown = tshark(
-        tmp_path / "run-a.pcap",
+        tmp_path / "run-a.pcapng",
         *CHECKED,
         *("-Y", "tcp.flags.syn == 1", "-T", "fields", "-e", "tcp.flags.ack", "-e", "tcp.options.mptcp.subtype"),
     )

@@ -36,6 +36,7 @@ COMMANDS: dict[str, type[Command]] = {
     "demo": elsewhere.Demo,
     "sim": elsewhere.Sim,
     "netlab": netlab.NetlabCommand,
+    "bench": elsewhere.Bench,
     "version": version.Version,
 }
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Commands with a parser of their own: `sennit demo`, `sennit sim`."""
+"""Commands with a parser of their own: `sennit demo`, `sennit sim`, `sennit bench`."""
 
 from __future__ import annotations
 
@@ -28,3 +28,14 @@ class Sim(Command):
         from sennit.tools import sim
 
         return int(sim.main(list(arguments)))
+
+
+class Bench(Command):
+    help = "measure what the engine costs in instructions (in a clone, with valgrind)"
+    passes_through = True
+
+    @classmethod
+    def forward(cls, arguments: Sequence[str]) -> int:
+        from sennit.tools import bench
+
+        return int(bench.main(list(arguments)))

@@ -124,14 +124,14 @@ static void pair_init(struct pair *p, uint32_t rcvbuf)
 {
 	memset(p, 0, sizeof *p);
 	p->now = SN_SEC;
-	sn_sim_pool_init(&p->ether);
+	sn_sim_pool_init(&p->ether, &p->now, NULL, 1);
 	for (int i = 0; i < 2; i++) {
 		struct side *s = &p->s[i];
 		struct sn_engine_cfg c;
 		s->pair = p;
 		s->i = i;
 		s->rng = sn_rng_seed(7, (uint64_t)i);
-		sn_sim_pool_init(&s->pool);
+		sn_sim_pool_init(&s->pool, &p->now, NULL, 1);
 		sn_engine_cfg_default(&c);
 		c.max_conns = 16;
 		c.max_subflows = 64;

@@ -80,6 +80,7 @@ struct pair {
 	enum verdict (*filter)(struct pair *, int from, const struct sn_tcp_seg *seg, uint8_t *tcp);
 	uint32_t script[8];
 	struct sn_rng rng;
+	struct sn_sim_plight plight; /* none */
 	uint32_t isn[2];
 	uint8_t pattern[PERIOD + MAX_CHUNK];
 	const char *cc;
@@ -368,7 +369,7 @@ static inline void side_up(struct pair *p, int i)
 
 	s->pair = p;
 	s->i = i;
-	sn_sim_pool_init(&s->pool);
+	sn_sim_pool_init(&s->pool, &p->now, &p->plight, 1);
 	sn_engine_cfg_default(&cfg);
 	cfg.max_conns = 16;
 	cfg.max_subflows = 16;
@@ -473,14 +474,19 @@ static inline void pair_down(struct pair *p)
 /* Recomputes what the scoreboard and the out-of-order queue keep as sums. */
 static inline void audit(const struct sn_tcp *t)
 {
-	uint32_t pipe = 0, sacked = 0, lost = 0, judged = 0, edge = 0, ooo = 0, n = 0, at = t->snd_una;
+	uint32_t pipe = 0, sacked = 0, lost = 0, again = 0, edge = 0, ooo = 0, n = 0, at = t->snd_una;
 	const struct sn_tcp_txseg *prev = NULL;
+	sn_time last = 0;
 
 	for (const struct sn_tcp_txseg *s = t->txq; s; prev = s, s = s->next, n++) {
-		if (s == t->loss_edge) {
-			edge = 1;
-			judged = sacked;
+		edge |= s == t->loss_edge;
+		/* What was sent once and is not judged lies behind the edge, in the order of sending. */
+		if (!(s->flags & (SN_TXS_SACKED | SN_TXS_LOST | SN_TXS_EVER))) {
+			CHECK(!t->sack_on || edge);
+			CHECK(s->sent >= last);
+			last = s->sent;
 		}
+		again += !!(s->flags & SN_TXS_RETRANS);
 		pipe += sn_txseg_pipe(s);
 		sacked += !!(s->flags & SN_TXS_SACKED);
 		lost += (s->flags & (SN_TXS_LOST | SN_TXS_RETRANS)) == SN_TXS_LOST;
@@ -498,8 +504,14 @@ static inline void audit(const struct sn_tcp *t)
 	CHECK_EQ(t->pipe, pipe);
 	CHECK_EQ(t->sacked_out, sacked);
 	CHECK_EQ(t->lost_out, lost);
-	CHECK_EQ(t->loss_sacked, edge ? judged : sacked);
 	CHECK(edge || !t->loss_edge);
+	for (const struct sn_tcp_txseg *s = t->lostq; s; s = s->lnext, lost--)
+		CHECK((s->flags & (SN_TXS_LOST | SN_TXS_RETRANS)) == SN_TXS_LOST &&
+		      (!s->lprev || sn_seq_lt(s->lprev->seq, s->seq)));
+	CHECK_EQ(lost, 0);
+	for (const struct sn_tcp_txseg *s = t->rtxq; s; s = s->lnext, again--)
+		CHECK((s->flags & SN_TXS_RETRANS) && (!s->lprev || s->lprev->sent <= s->sent));
+	CHECK_EQ(again, 0);
 	CHECK(t->txq_tail == prev);
 	CHECK(!t->txq || at == t->snd_nxt);
 	uint32_t end = t->rcv_nxt;

@@ -91,7 +91,7 @@ SN_TEST(path_that_dies)
 {
 	struct sn_sim_cfg c = scenario(3, 4000000, 0);
 	c.events = 1;
-	c.event[0] = (struct sn_sim_event){150 * SN_MSEC, 1, SN_SIM_DOWN};
+	c.event[0] = (struct sn_sim_event){.at_ns = 150 * SN_MSEC, .path = 1, .what = SN_SIM_DOWN};
 	run(&c);
 }
 

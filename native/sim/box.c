@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sim/sim.h"
+
+void sn_sim_middle_init(struct sn_sim_middle *m, struct sn_sim *sim, uint32_t path)
+{
+	memset(m, 0, sizeof *m);
+	m->sim = sim;
+	m->cfg = &sim->cfg->box[path];
+	m->path = path;
+	m->rng = sn_rng_seed(sim->cfg->seed, 0x5000 + path);
+	m->until[0] = m->until[1] = SN_TIME_NEVER;
+}
+
+static bool idle(const struct sn_sim_box *c)
+{
+	return !(c->flags || c->strip_syn || c->strip_synack || c->strip_data || c->mangle > 0 || c->mss || c->split ||
+		 c->coalesce || c->rewrite > 0);
+}
+
+static void on_link(struct sn_sim_middle *m, uint32_t dir, struct sn_buf *b)
+{
+	sn_sim_half_send(&m->sim->link[dir][m->path], b, m->sim->now);
+}
+
+static bool in(uint32_t kinds, uint8_t kind) { return kind < 32 && kinds >> kind & 1; }
+
+static void strip(struct sn_sim_middle *m, struct sn_sim_frame *f)
+{
+	uint8_t flags = sn_sim_frame_flags(f);
+	uint32_t at = 0, kinds = !(flags & SN_SIM_SYN) ? m->cfg->strip_data
+				 : flags & SN_SIM_ACK  ? m->cfg->strip_synack
+						       : m->cfg->strip_syn;
+	uint8_t *o;
+
+	while (kinds && (o = sn_sim_frame_option(f, &at)) != NULL)
+		if (in(kinds, o[0])) {
+			memset(o, 1, o[1]);
+			m->sim->res->faults++;
+		}
+}
+
+static void mangle(struct sn_sim_middle *m, struct sn_sim_frame *f)
+{
+	uint32_t at = 0;
+	uint8_t *o;
+
+	while ((o = sn_sim_frame_option(f, &at)) != NULL) {
+		if (o[0] == SN_SIM_KIND_MSS && o[1] == 4 && m->cfg->mss && sn_get16(o + 2) > m->cfg->mss)
+			sn_put16(o + 2, (uint16_t)m->cfg->mss);
+		if (in(m->cfg->mangle_kinds, o[0]) && o[1] > 2 && sn_rng_chance(&m->rng, m->cfg->mangle)) {
+			uint32_t bit = (uint32_t)sn_rng_below(&m->rng, (o[1] - 2u) * 8);
+			o[2 + bit / 8] ^= (uint8_t)(1u << bit % 8);
+			m->sim->res->faults++;
+		}
+	}
+}
+
+/* Another byte in the payload, as an application gateway would put it there. */
+static void rewrite(struct sn_sim_middle *m, struct sn_sim_frame *f)
+{
+	if (!f->payload || (m->cfg->rewrite_max && m->rewrites == m->cfg->rewrite_max) ||
+	    !sn_rng_chance(&m->rng, m->cfg->rewrite))
+		return;
+	f->data[sn_rng_below(&m->rng, f->payload)] ^= (uint8_t)(1 + sn_rng_below(&m->rng, 255));
+	m->rewrites++;
+	m->sim->res->faults++;
+}
+
+/* The shift of one direction of a flow, by A's and B's port as A knows them. */
+static uint32_t shift(const struct sn_sim_middle *m, uint32_t ports, uint32_t dir)
+{
+	return (uint32_t)sn_rng_mix(sn_rng_seed(m->sim->cfg->seed, 0x6000 + m->path * 2 + dir).at ^ ports);
+}
+
+static void sequence(struct sn_sim_middle *m, uint32_t dir, struct sn_sim_frame *f)
+{
+	uint32_t ports = dir ? (uint32_t)sn_get16(f->tcp + 2) << 16 | sn_get16(f->tcp) : sn_get32(f->tcp);
+	uint32_t back = shift(m, ports, !dir), at = 0;
+	uint8_t *o;
+
+	sn_put32(f->tcp + 4, sn_get32(f->tcp + 4) + shift(m, ports, dir));
+	if (!(sn_sim_frame_flags(f) & SN_SIM_ACK))
+		return;
+	sn_put32(f->tcp + 8, sn_get32(f->tcp + 8) - back);
+	if (m->cfg->flags & SN_SIM_BOX_NO_SACK)
+		return;
+	while ((o = sn_sim_frame_option(f, &at)) != NULL)
+		for (uint32_t i = 2; o[0] == SN_SIM_KIND_SACK && i + 4 <= o[1]; i += 4)
+			sn_put32(o + i, sn_get32(o + i) - back);
+}
+
+/* Cuts a segment; every piece has the header's options, as a segmenting NIC writes them. */
+static void cut(struct sn_sim_middle *m, uint32_t dir, struct sn_buf *b)
+{
+	struct sn_sim_frame f;
+	uint32_t step = m->cfg->split;
+
+	if (!step || !sn_sim_frame_parse(&f, b) || f.payload <= step ||
+	    sn_sim_frame_flags(&f) & (SN_SIM_SYN | SN_SIM_RST)) {
+		on_link(m, dir, b);
+		return;
+	}
+	for (uint32_t at = 0; at < f.payload; at += step) {
+		struct sn_buf *d = sn_sim_frame_copy(b);
+		struct sn_sim_frame g;
+		if (!d || !sn_sim_frame_parse(&g, d)) /* an empty pool: the rest is lost */
+			break;
+		bool last = at + step >= f.payload;
+		g.payload = SN_MIN(step, f.payload - at);
+		memmove(g.data, g.data + at, g.payload);
+		sn_put32(g.tcp + 4, sn_sim_frame_seq(&f) + at);
+		if (!last)
+			g.tcp[13] &= (uint8_t) ~(SN_SIM_FIN | SN_SIM_PSH);
+		if (at)
+			g.tcp[13] &= (uint8_t)~SN_SIM_CWR;
+		sn_sim_frame_finish(&g, d, m->sim->soft_csum);
+		on_link(m, dir, d);
+		m->sim->res->faults++;
+	}
+	sn_buf_free(b);
+}
+
+static bool has_mptcp(const struct sn_sim_frame *f)
+{
+	uint32_t at = 0;
+	uint8_t *o;
+
+	while ((o = sn_sim_frame_option(f, &at)) != NULL)
+		if (o[0] == SN_SIM_KIND_MPTCP)
+			return true;
+	return false;
+}
+
+static bool plain(const struct sn_sim_frame *f)
+{
+	return f->payload && !(sn_sim_frame_flags(f) & ~(SN_SIM_ACK | SN_SIM_PSH)) &&
+	       sn_sim_frame_flags(f) & SN_SIM_ACK;
+}
+
+/* Appends b to what is held of its flow. */
+static bool join(struct sn_sim_middle *m, uint32_t dir, struct sn_sim_frame *f)
+{
+	struct sn_sim_frame h;
+	struct sn_buf *held = m->held[dir];
+
+	if (!held || !plain(f) || !sn_sim_frame_parse(&h, held) || sn_get32(h.ip + 12) != sn_get32(f->ip + 12) ||
+	    sn_get32(h.ip + 16) != sn_get32(f->ip + 16) || sn_get32(h.tcp) != sn_get32(f->tcp) ||
+	    (h.ip[1] & 3) != (f->ip[1] & 3) || sn_sim_frame_seq(&h) + h.payload != sn_sim_frame_seq(f) ||
+	    h.payload + f->payload > m->cfg->coalesce || held->len + f->payload > SN_SIM_DATA_ROOM ||
+	    (!(m->cfg->flags & SN_SIM_BOX_DUMB) && has_mptcp(f)))
+		return false;
+	memcpy(h.data + h.payload, f->data, f->payload);
+	h.payload += f->payload;
+	memcpy(h.tcp + 8, f->tcp + 8, 4);   /* the newer acknowledgment */
+	memcpy(h.tcp + 14, f->tcp + 14, 2); /* and window */
+	h.tcp[13] |= sn_sim_frame_flags(f) & SN_SIM_PSH;
+	sn_sim_frame_finish(&h, held, m->sim->soft_csum);
+	m->sim->res->faults++;
+	return true;
+}
+
+static void release(struct sn_sim_middle *m, uint32_t dir)
+{
+	struct sn_buf *b = m->held[dir];
+
+	m->held[dir] = NULL;
+	m->until[dir] = SN_TIME_NEVER;
+	if (b)
+		cut(m, dir, b);
+}
+
+void sn_sim_middle_send(struct sn_sim_middle *m, uint32_t dir, struct sn_buf *b)
+{
+	const struct sn_sim_box *c = m->cfg;
+	struct sn_sim_frame f;
+
+	if (idle(c)) {
+		on_link(m, dir, b);
+		return;
+	}
+	if (!sn_sim_frame_parse(&f, b)) {
+		if (c->flags & SN_SIM_BOX_NAT)
+			sn_sim_nat_arp(m, dir, b);
+		on_link(m, dir, b);
+		return;
+	}
+	strip(m, &f);
+	mangle(m, &f);
+	rewrite(m, &f);
+	if (c->flags & SN_SIM_BOX_SEQ && dir == 0)
+		sequence(m, dir, &f);
+	if (c->flags & SN_SIM_BOX_NAT && !sn_sim_nat_tcp(m, dir, &f)) {
+		sn_buf_free(b);
+		return;
+	}
+	if (c->flags & SN_SIM_BOX_SEQ && dir == 1)
+		sequence(m, dir, &f);
+	sn_sim_frame_finish(&f, b, m->sim->soft_csum);
+	if (join(m, dir, &f)) {
+		sn_buf_free(b);
+		return;
+	}
+	release(m, dir);
+	if (c->coalesce && plain(&f) && f.payload < c->coalesce) {
+		m->held[dir] = b;
+		m->until[dir] = m->sim->now + c->coalesce_ns;
+	} else {
+		cut(m, dir, b);
+	}
+}
+
+void sn_sim_middle_flush(struct sn_sim_middle *m)
+{
+	for (uint32_t d = 0; d < 2; d++)
+		if (m->until[d] <= m->sim->now)
+			release(m, d);
+}
+
+void sn_sim_middle_drop(struct sn_sim_middle *m)
+{
+	for (uint32_t d = 0; d < 2; d++) {
+		if (m->held[d])
+			sn_buf_free(m->held[d]);
+		m->held[d] = NULL;
+	}
+}
