@@ -145,24 +145,25 @@ struct sn_tcp {
 	uint32_t prr_flight, prr_delivered,
 		prr_out; /* RFC 6937, in RECOVERY: bytes in flight at its start, and since then */
 	/* Loss detection by time: rack.c, RFC 8985. */
-	sn_time rack;        /* send time of the newest segment known to be delivered */
-	sn_time rack_rtt;    /* its round trip */
-	sn_time rack_at;     /* when the first segment under suspicion will be taken for lost, 0: none */
-	sn_time rto_at;      /* RTO's deadline, while `timer` may stand for RACK or TLP */
-	uint32_t rack_end;   /* end of the segment that `rack` is of */
-	uint32_t rack_fack;  /* highest sequence number known to be delivered */
-	uint32_t reo_round;  /* the reordering window may grow again when this is acknowledged */
-	uint8_t reo_mult;    /* quarters of min_rtt in the reordering window */
-	uint8_t reo_persist; /* recoveries after which reo_mult is 1 again */
-	uint8_t frto;        /* enum sn_tcp_frto */
-	bool reordered : 1;  /* reordering was seen */
-	bool tlp_on : 1;     /* a tail probe is out: tlp.c */
-	bool tlp_again : 1;  /* it repeats old data */
-	bool probing : 1;    /* one segment may go in spite of cwnd */
-	bool undo_on : 1;    /* a reduction may still prove spurious: undo.c */
-	bool undo_first : 1; /* the first retransmission's ACK is awaited */
-	uint32_t tlp_end;    /* snd_nxt when it went */
-	uint32_t tlp_seg;    /* end of the segment it repeats */
+	sn_time rack;         /* send time of the newest segment known to be delivered */
+	sn_time rack_rtt;     /* its round trip */
+	sn_time rack_at;      /* when the first segment under suspicion will be taken for lost, 0: none */
+	sn_time silent_since; /* first of the expiries in a row that nobody answered */
+	sn_time rto_at;       /* RTO's deadline, while `timer` may stand for RACK or TLP */
+	uint32_t rack_end;    /* end of the segment that `rack` is of */
+	uint32_t rack_fack;   /* highest sequence number known to be delivered */
+	uint32_t reo_round;   /* the reordering window may grow again when this is acknowledged */
+	uint8_t reo_mult;     /* quarters of min_rtt in the reordering window */
+	uint8_t reo_persist;  /* recoveries after which reo_mult is 1 again */
+	uint8_t frto;         /* enum sn_tcp_frto */
+	bool reordered : 1;   /* reordering was seen */
+	bool tlp_on : 1;      /* a tail probe is out: tlp.c */
+	bool tlp_again : 1;   /* it repeats old data */
+	bool probing : 1;     /* one segment may go in spite of cwnd */
+	bool undo_on : 1;     /* a reduction may still prove spurious: undo.c */
+	bool undo_first : 1;  /* the first retransmission's ACK is awaited */
+	uint32_t tlp_end;     /* snd_nxt when it went */
+	uint32_t tlp_seg;     /* end of the segment it repeats */
 	uint32_t frto_nxt;
 	uint32_t undo_cwnd, undo_ssthresh;
 	uint32_t undo_marker; /* snd_una at the reduction */

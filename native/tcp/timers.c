@@ -46,24 +46,29 @@ void sn_tcp_delack_arm(struct sn_tcp *t, sn_time now)
 		sn_wheel_arm(&t->e->wheel, &t->delack, now + t->e->cfg.tcp.delack);
 }
 
-/* True before R2 (RFC 9293 3.8.3): the waits before this one were about as long together as the next. */
-static bool too_early(const struct sn_tcp *t)
+/* Counts one more expiry of a kind. True if they were too many, and went on for long enough (R2 of RFC 9293 3.8.3). */
+static bool too_many(struct sn_tcp *t, uint8_t *count, uint32_t limit, sn_time now)
 {
-	sn_time rto = sn_tcp_rto(t);
-
-	return 2 * rto < t->e->cfg.tcp.patience && rto < t->e->cfg.tcp.rto_max;
+	if (!*count)
+		t->silent_since = now;
+	if (*count < UINT8_MAX)
+		++*count;
+	return *count > limit && (t->state < SN_TCP_ESTABLISHED || now - t->silent_since >= t->e->cfg.tcp.patience);
 }
 
 /* Counts one more expiry; false if that was one too many and the record is gone. */
 static bool go_on(struct sn_tcp *t, uint32_t limit, sn_time now)
 {
-	if (t->backoff < UINT8_MAX)
-		t->backoff++;
+	bool give_up;
+
 	/* A peer that closed its window over what is in flight may answer for ever (RFC 9293 3.8.6.1). */
-	bool closed = !t->shared && !t->snd_wnd && t->state >= SN_TCP_ESTABLISHED;
-	bool give_up = closed ? ++t->unanswered > limit : t->backoff > limit;
-	if (t->state >= SN_TCP_ESTABLISHED && too_early(t))
-		give_up = false;
+	if (!t->shared && !t->snd_wnd && t->state >= SN_TCP_ESTABLISHED) {
+		if (t->backoff < UINT8_MAX)
+			t->backoff++;
+		give_up = too_many(t, &t->unanswered, limit, now);
+	} else {
+		give_up = too_many(t, &t->backoff, limit, now);
+	}
 	if (!give_up && t->owner)
 		give_up = !t->up->rto(t->owner, t->backoff, now);
 	if (give_up)
@@ -109,7 +114,7 @@ static void persist_expired(struct sn_tcp *t, sn_time now)
 {
 	if (t->txq || t->snd_wnd)
 		return;
-	if (++t->unanswered > t->e->cfg.tcp.retries && !too_early(t)) {
+	if (too_many(t, &t->unanswered, t->e->cfg.tcp.retries, now)) {
 		sn_tcp_abort(t, SN_E_TIMEDOUT, now);
 		return;
 	}
