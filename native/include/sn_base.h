@@ -16,23 +16,23 @@
 /* Time: nanoseconds on a monotonic clock of the caller's choice. Never read inside the engine. */
 typedef uint64_t sn_time;
 #define SN_TIME_NEVER UINT64_MAX
-#define SN_USEC 1000ull
-#define SN_MSEC 1000000ull
-#define SN_SEC 1000000000ull
+#define SN_USEC       1000ull
+#define SN_MSEC       1000000ull
+#define SN_SEC        1000000000ull
 
-#define SN_LIKELY(x) __builtin_expect(!!(x), 1)
-#define SN_UNLIKELY(x) __builtin_expect(!!(x), 0)
-#define SN_MIN(a, b) ((a) < (b) ? (a) : (b))
-#define SN_MAX(a, b) ((a) > (b) ? (a) : (b))
-#define SN_CACHE_LINE 64
-#define SN_ALIGNED __attribute__((aligned(SN_CACHE_LINE)))
+#define SN_LIKELY(x)                    __builtin_expect(!!(x), 1)
+#define SN_UNLIKELY(x)                  __builtin_expect(!!(x), 0)
+#define SN_MIN(a, b)                    ((a) < (b) ? (a) : (b))
+#define SN_MAX(a, b)                    ((a) > (b) ? (a) : (b))
+#define SN_CACHE_LINE                   64
+#define SN_ALIGNED                      __attribute__((aligned(SN_CACHE_LINE)))
 #define SN_CONTAINER(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 
 /* An invariant of our own. Never applied to what a peer, an application or a file says. */
 #ifdef SN_CHECK
-#define SN_ASSERT(x)                     \
-	do {                             \
-		if (SN_UNLIKELY(!(x)))   \
+#define SN_ASSERT(x)                      \
+	do {                              \
+		if (SN_UNLIKELY(!(x)))    \
 			__builtin_trap(); \
 	} while (0)
 #else
@@ -58,12 +58,39 @@ static inline sn_be32 sn_be32_make(uint32_t v) { return (sn_be32){__builtin_bswa
 static inline sn_be64 sn_be64_make(uint64_t v) { return (sn_be64){__builtin_bswap64(v)}; }
 
 /* Unaligned big-endian access for codecs (native/wire only). */
-static inline uint16_t sn_get16(const uint8_t *p) { uint16_t v; memcpy(&v, p, 2); return __builtin_bswap16(v); }
-static inline uint32_t sn_get32(const uint8_t *p) { uint32_t v; memcpy(&v, p, 4); return __builtin_bswap32(v); }
-static inline uint64_t sn_get64(const uint8_t *p) { uint64_t v; memcpy(&v, p, 8); return __builtin_bswap64(v); }
-static inline void sn_put16(uint8_t *p, uint16_t v) { v = __builtin_bswap16(v); memcpy(p, &v, 2); }
-static inline void sn_put32(uint8_t *p, uint32_t v) { v = __builtin_bswap32(v); memcpy(p, &v, 4); }
-static inline void sn_put64(uint8_t *p, uint64_t v) { v = __builtin_bswap64(v); memcpy(p, &v, 8); }
+static inline uint16_t sn_get16(const uint8_t *p)
+{
+	uint16_t v;
+	memcpy(&v, p, 2);
+	return __builtin_bswap16(v);
+}
+static inline uint32_t sn_get32(const uint8_t *p)
+{
+	uint32_t v;
+	memcpy(&v, p, 4);
+	return __builtin_bswap32(v);
+}
+static inline uint64_t sn_get64(const uint8_t *p)
+{
+	uint64_t v;
+	memcpy(&v, p, 8);
+	return __builtin_bswap64(v);
+}
+static inline void sn_put16(uint8_t *p, uint16_t v)
+{
+	v = __builtin_bswap16(v);
+	memcpy(p, &v, 2);
+}
+static inline void sn_put32(uint8_t *p, uint32_t v)
+{
+	v = __builtin_bswap32(v);
+	memcpy(p, &v, 4);
+}
+static inline void sn_put64(uint8_t *p, uint64_t v)
+{
+	v = __builtin_bswap64(v);
+	memcpy(p, &v, 8);
+}
 
 /* Sequence arithmetic modulo 2^32 (RFC 9293 3.4) and 2^64 (RFC 8684 3.3). */
 static inline bool sn_seq_lt(uint32_t a, uint32_t b) { return (int32_t)(a - b) < 0; }

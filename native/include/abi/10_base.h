@@ -24,9 +24,4 @@ enum sn_err {
 };
 
 /* Limits that size shared structures. */
-enum {
-	SN_MAX_PORTS = 16,
-	SN_MAX_WORKERS = 64,
-	SN_MAX_ENDPOINTS = 16,
-	SN_MAX_SUBFLOWS = 16
-};
+enum { SN_MAX_PORTS = 16, SN_MAX_WORKERS = 64, SN_MAX_ENDPOINTS = 16, SN_MAX_SUBFLOWS = 16 };

@@ -18,8 +18,9 @@ enum sn_op {
 	SN_OP_LISTEN = 2,   /* laddr/lport (not 0), len: backlog; user names the listener; answer SN_CQ_LISTENING */
 	SN_OP_UNLISTEN = 3, /* user names the listener */
 	SN_OP_ACCEPT = 4,   /* conn: taken from the backlog */
-	SN_OP_SEND = 5,     /* conn, off (from the arena's start), len; answer SN_CQ_SENT when the bytes may be reused */
-	SN_OP_RELEASE = 6,  /* conn, off: as SN_CQ_RECV gave it, len: bytes consumed; the slot goes back, the window opens */
+	SN_OP_SEND = 5, /* conn, off (from the arena's start), len; answer SN_CQ_SENT when the bytes may be reused */
+	SN_OP_RELEASE =
+		6, /* conn, off: as SN_CQ_RECV gave it, len: bytes consumed; the slot goes back, the window opens */
 	SN_OP_SHUTDOWN = 7, /* conn: DATA_FIN / FIN after what was sent */
 	SN_OP_CLOSE = 8,    /* conn: orderly close, nothing more is delivered; with unread data MP_FASTCLOSE / RST */
 	SN_OP_ABORT = 9     /* conn: MP_FASTCLOSE / RST */
@@ -27,8 +28,8 @@ enum sn_op {
 
 /* Flags of SN_OP_CONNECT and SN_OP_LISTEN. */
 enum {
-	SN_OPF_TCP = 1,   /* plain TCP, no MP_CAPABLE */
-	SN_OPF_CSUM = 2   /* ask for DSS checksums */
+	SN_OPF_TCP = 1, /* plain TCP, no MP_CAPABLE */
+	SN_OPF_CSUM = 2 /* ask for DSS checksums */
 };
 
 struct sn_sqe {

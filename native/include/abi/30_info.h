@@ -21,25 +21,25 @@ enum sn_tcp_state {
 
 struct sn_conn_info {
 	uint32_t conn;
-	uint32_t channel;  /* slot of the application's channel */
-	uint32_t token;    /* ours */
-	uint8_t state;     /* enum sn_conn_state */
-	uint8_t mptcp;     /* 0: fallback or plain TCP */
+	uint32_t channel; /* slot of the application's channel */
+	uint32_t token;   /* ours */
+	uint8_t state;    /* enum sn_conn_state */
+	uint8_t mptcp;    /* 0: fallback or plain TCP */
 	uint8_t server;
 	uint8_t sched;
 	uint8_t laddr[16], raddr[16];
 	uint16_t lport, rport;
 	uint32_t subflows;
 	uint64_t bytes_sent, bytes_acked, bytes_received, bytes_retrans; /* data level */
-	uint64_t opened_ns; /* engine time */
-	uint32_t send_queue, recv_queue; /* bytes */
+	uint64_t opened_ns;                                              /* engine time */
+	uint32_t send_queue, recv_queue;                                 /* bytes */
 };
 struct sn_subflow_info {
 	uint8_t id;
-	uint8_t state;   /* enum sn_tcp_state */
+	uint8_t state; /* enum sn_tcp_state */
 	uint8_t join;
 	uint8_t backup;
-	uint16_t port;   /* index of the NIC port */
+	uint16_t port; /* index of the NIC port */
 	uint16_t lport, rport;
 	uint8_t laddr[16], raddr[16];
 	uint8_t laddr_id, raddr_id;
@@ -52,12 +52,7 @@ struct sn_subflow_info {
 };
 
 /* An address of ours for the path manager; words as in ip-mptcp(8). */
-enum sn_endpoint_flag {
-	SN_EP_SIGNAL = 1,
-	SN_EP_SUBFLOW = 2,
-	SN_EP_BACKUP = 4,
-	SN_EP_FULLMESH = 8
-};
+enum sn_endpoint_flag { SN_EP_SIGNAL = 1, SN_EP_SUBFLOW = 2, SN_EP_BACKUP = 4, SN_EP_FULLMESH = 8 };
 struct sn_endpoint {
 	uint8_t id; /* 1..255 */
 	uint8_t flags;
