@@ -60,8 +60,9 @@ def _program(name: str) -> str:
 def _run(*command: str) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        last = (done.stderr or done.stdout).strip().splitlines() or [f"exit status {done.returncode}"]
-        raise ToolError(f"{Path(command[0]).name} failed: {last[-1]}")
+        said = (done.stderr + done.stdout).strip().splitlines() or [f"exit status {done.returncode}"]
+        reason = next((line for line in said if "error:" in line), said[-1])
+        raise ToolError(f"{Path(command[0]).name} failed: {reason}")
 
 
 def _dumps(text: str) -> tuple[tuple[str, int], float, int, int] | None:

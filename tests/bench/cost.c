@@ -91,6 +91,14 @@ static void pool_free(struct sn_pool *pool, struct sn_buf *b)
 		IN(s->b, s);
 }
 
+/* Never short: what is measured is the asking. */
+static uint32_t pool_avail(struct sn_pool *pool, uint32_t *size)
+{
+	(void)pool;
+	*size = POOL;
+	return POOL;
+}
+
 static void hook_tx(void *ctx, uint16_t port, struct sn_tx *v, uint32_t n)
 {
 	struct side *s = ctx, *to = &s->b->side[!s->i];
@@ -177,8 +185,17 @@ static void up_closed(struct sn_subflow *s, enum sn_err err, sn_time now)
 	s->closed = true;
 	s->tcp = NULL;
 }
-static const struct sn_tcp_up up = {up_established, up_segment, up_data, up_acked, up_options,
-				    up_window,      up_rto,     up_fin,  up_closed};
+static const struct sn_tcp_up up = {
+	.established = up_established,
+	.segment = up_segment,
+	.data = up_data,
+	.acked = up_acked,
+	.options = up_options,
+	.window = up_window,
+	.rto = up_rto,
+	.fin = up_fin,
+	.closed = up_closed,
+};
 
 /* --- calls into the engine: counted ------------------------------------------------------------------------------- */
 
@@ -259,7 +276,7 @@ static void side_up(struct bench *b, int i)
 	s->i = i;
 	s->sub.b = b;
 	s->sub.side = s;
-	s->pool = (struct sn_pool){pool_alloc, pool_free, s};
+	s->pool = (struct sn_pool){.alloc = pool_alloc, .free = pool_free, .avail = pool_avail, .ctx = s};
 	for (uint32_t k = 0; k < POOL; k++) {
 		struct sn_buf *f = aligned_alloc(64, sizeof *f + SN_HEADROOM + ROOM);
 		memset(f, 0, sizeof *f);
