@@ -118,8 +118,9 @@ struct sn_subflow {
 	struct sn_mp_add_addr echo;
 
 	/* Mapping in use: DSS maps are applied when their bytes are in order. */
-	uint32_t rcv_ssn; /* relative sequence number of the next in-order byte */
-	bool map_on, map_fin, map_has_csum;
+	uint32_t rcv_ssn;                  /* relative sequence number of the next in-order byte */
+	uint32_t plain_base;               /* after a fallback: data minus subflow sequence number of every byte */
+	bool map_on, map_fin, map_sum_fin; /* map_sum_fin: the checksum counts the DATA_FIN */
 	uint16_t map_csum;
 	uint32_t map_ssn, map_len; /* map_len without DATA_FIN */
 	uint64_t map_dsn;
@@ -348,6 +349,7 @@ void sn_sf_shared(struct sn_subflow *sf, bool on);
 /* --- dss.c --- */
 uint32_t sn_mp_options(struct sn_subflow *sf, const struct sn_opt_want *want, uint8_t *out);
 /* DSS of an acceptable segment of an established MPTCP subflow. False: drop the segment (the subflow is reset). */
+bool sn_dss_plain_ok(const struct sn_subflow *sf, const struct sn_tcp_seg *seg);
 bool sn_dss_input(struct sn_subflow *sf, const struct sn_tcp_seg *seg, struct sn_buf *payload, sn_time now);
 /* Notes an MP_CAPABLE's mapping in a buffer. */
 void sn_dss_map_capable(struct sn_conn *c, const struct sn_mp_capable *cap, struct sn_buf *b);

@@ -250,17 +250,35 @@ bool sn_dss_input(struct sn_subflow *sf, const struct sn_tcp_seg *seg, struct sn
 
 enum verdict { GO_ON, FELL_BACK, RESET };
 
-/* Data that no mapping explains, RFC 8684 3.7. The subflow is gone after RESET. */
-static enum verdict unmapped(struct sn_subflow *sf, enum sn_rst_reason why, sn_time now)
+static enum verdict corrupt(struct sn_subflow *sf, sn_time now)
+{
+	sf->conn->e->counters.DSSCorruptionReset++;
+	sn_sf_reset(sf, SN_RST_MIDDLEBOX, now);
+	return RESET;
+}
+
+/* Data that no mapping explains, RFC 8684 3.7: somebody took the option away. The subflow is gone after RESET. */
+static enum verdict unmapped(struct sn_subflow *sf, sn_time now)
 {
 	struct sn_conn *c = sf->conn;
-	if (sn_conn_fallback(c, sf, now)) {
-		c->e->counters.DSSCorruptionFallback++;
-		return FELL_BACK;
-	}
-	c->e->counters.DSSCorruptionReset++;
-	sn_sf_reset(sf, why, now);
-	return RESET;
+	if (!sn_conn_fallback(c, sf, now))
+		return corrupt(sf, now);
+	c->e->counters.DSSCorruptionFallback++;
+	return FELL_BACK;
+}
+
+/* After a fallback of ours the peer may not know of it and go on in MPTCP, with data sent a second time too. Its mappings
+ * still tell where its bytes belong: anywhere but where the plain stream puts them means an end, never a wrong byte. */
+bool sn_dss_plain_ok(const struct sn_subflow *sf, const struct sn_tcp_seg *seg)
+{
+	const struct sn_mp_dss *d = &seg->mp.dss;
+	const struct sn_conn *c = sf->conn;
+
+	if (!c->keyed || !seg->len || !(seg->mp.present & SN_MP_BIT(SN_MP_DSS)) || !(d->flags & SN_DSS_MAP) || !d->len)
+		return true;
+	if ((int32_t)(d->ssn + d->len - sf->rcv_ssn) <= 0)
+		return true; /* sent again by TCP: from before */
+	return (uint32_t)d->dsn - d->ssn == sf->plain_base;
 }
 
 /* May a mapping be restated like this? The same again, a part of it, or (without a checksum over the whole) one that goes
@@ -272,8 +290,14 @@ static bool agrees(struct sn_subflow *sf, const struct sn_buf *b)
 
 	if ((uint64_t)(int64_t)(int32_t)shift != b->map_dsn - sf->map_dsn)
 		return false;
-	if ((int32_t)end <= (int32_t)sf->map_len)
-		return (int32_t)end < (int32_t)sf->map_len || !(b->flags & SN_BUF_MAP_FIN) || sf->map_fin;
+	if ((int32_t)end < (int32_t)sf->map_len)
+		return !(b->flags & SN_BUF_MAP_FIN);
+	if (end == sf->map_len) {
+		/* Linux puts its DATA_FIN on the last bytes of a mapping that went out without. What the checksum
+		 * covers stays as it was said first. */
+		sf->map_fin |= (b->flags & SN_BUF_MAP_FIN) != 0;
+		return true;
+	}
 	if (sf->conn->csum || sf->map_fin)
 		return false;
 	uint32_t done = sf->rcv_ssn - sf->map_ssn; /* kept small: a mapping may go on growing */
@@ -293,17 +317,17 @@ static enum verdict find_map(struct sn_subflow *sf, const struct sn_buf *b, sn_t
 		if (!(b->flags & SN_BUF_MAP) || agrees(sf, b))
 			return GO_ON;
 		c->e->counters.DSSNotMatching++;
-		return unmapped(sf, SN_RST_MIDDLEBOX, now);
+		return corrupt(sf, now); /* the peer speaks MPTCP: no case for TCP */
 	}
 	uint32_t len = b->map_len - (b->flags & SN_BUF_MAP_FIN ? 1u : 0);
 	if (!(b->flags & SN_BUF_MAP) || sf->rcv_ssn - b->map_ssn >= len) {
 		c->e->counters.DSSNoMatchTCP++;
-		return unmapped(sf, SN_RST_MIDDLEBOX, now);
+		return unmapped(sf, now);
 	}
 	if (c->csum && !(b->flags & SN_BUF_MAP_CSUM))
-		return unmapped(sf, SN_RST_MIDDLEBOX, now);
+		return unmapped(sf, now);
 	sf->map_on = true;
-	sf->map_fin = (b->flags & SN_BUF_MAP_FIN) != 0;
+	sf->map_fin = sf->map_sum_fin = (b->flags & SN_BUF_MAP_FIN) != 0;
 	sf->map_csum = b->map_csum;
 	sf->map_dsn = b->map_dsn;
 	sf->map_ssn = b->map_ssn;
@@ -334,7 +358,7 @@ static void pass_held(struct sn_subflow *sf, sn_time now)
 static enum verdict verify(struct sn_subflow *sf, sn_time now)
 {
 	struct sn_conn *c = sf->conn;
-	uint32_t sum = pseudo_sum(sf->map_dsn, sf->map_ssn, sf->map_len + sf->map_fin) + sf->map_csum;
+	uint32_t sum = pseudo_sum(sf->map_dsn, sf->map_ssn, sf->map_len + sf->map_sum_fin) + sf->map_csum;
 	if (sn_csum_finish(sum + sn_csum_fold(sf->sum)) == 0) {
 		c->csum_good = true;
 		return GO_ON;
@@ -408,7 +432,7 @@ void sn_dss_data(struct sn_subflow *sf, struct sn_buf *chain, sn_time now)
 		if (v == GO_ON && b->len > sf->map_len - (sf->rcv_ssn - sf->map_ssn)) {
 			/* Longer than what its mapping explains. */
 			c->e->counters.DSSNoMatchTCP++;
-			v = unmapped(sf, SN_RST_MIDDLEBOX, now);
+			v = unmapped(sf, now);
 		}
 		if (v == GO_ON) {
 			chain = b->next;

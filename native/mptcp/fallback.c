@@ -38,6 +38,7 @@ bool sn_conn_fallback(struct sn_conn *c, struct sn_subflow *sf, sn_time now)
 	struct sn_buf *held = sf->held;
 	sf->held = sf->held_tail = NULL;
 	sn_recv_plain(c, held, now);
+	sf->plain_base = (uint32_t)c->rcv_nxt - sf->rcv_ssn;
 	sn_sf_shared(sf, false);
 	sn_conn_wake(c);
 	return true;

@@ -197,7 +197,11 @@ static bool up_segment(struct sn_subflow *sf, const struct sn_tcp_seg *seg, stru
 	if (sf->kind == SN_SF_PLAIN) {
 		c->e->counters.InfiniteMapRx +=
 			(mp->present & SN_MP_BIT(SN_MP_DSS)) && (mp->dss.flags & SN_DSS_MAP) && !mp->dss.len;
-		return true;
+		if (SN_LIKELY(sn_dss_plain_ok(sf, seg)))
+			return true;
+		c->e->counters.DSSCorruptionReset++;
+		sn_sf_reset(sf, SN_RST_MIDDLEBOX, now);
+		return false;
 	}
 	sf->bare = !mp->present;
 	if (SN_UNLIKELY(sf->silent))

@@ -180,11 +180,13 @@ SN_TEST(mappings_restated_in_part_or_further_are_followed)
 	}
 }
 
+static uint32_t odd; /* the path that contradicts */
+
 static bool contradict(struct pair *q, int to, uint32_t path, struct sn_tcp_seg *seg, uint8_t *tcp)
 {
 	look(q, to, path, seg, tcp);
 	uint8_t *o = option(seg, tcp, 2);
-	if (to != B || path != 1 || !o || seg->len < 1000 || !(seg->mp.dss.flags & SN_DSS_MAP) || q->state == 3)
+	if (to != B || path != odd || !o || seg->len < 1000 || !(seg->mp.dss.flags & SN_DSS_MAP) || q->state == 3)
 		return true;
 	uint8_t *dsn = o + 4 + (o[3] & SN_DSS_ACK64 ? 8 : 4);
 	if (q->state == 1)
@@ -199,6 +201,7 @@ SN_TEST(mapping_that_contradicts_the_one_in_use_resets_the_subflow)
 {
 	begin(2, 0);
 	p.filter = contradict;
+	odd = 1;
 	p.state = 1;
 	pair_send(&p, A, 300000);
 	pair_run(&p, 4 * SN_SEC);
@@ -207,6 +210,90 @@ SN_TEST(mapping_that_contradicts_the_one_in_use_resets_the_subflow)
 	CHECK_EQ(p.s[B].e->counters.DSSCorruptionReset, 1);
 	CHECK_EQ(seen.rst_reason, SN_RST_MIDDLEBOX);
 	pair_check_streams(&p);
+	close_both();
+}
+
+/* As Linux does when the application ends while the last segment waits: its mapping grows by the DATA_FIN. */
+static bool fin_comes_late(struct pair *q, int to, uint32_t path, struct sn_tcp_seg *seg, uint8_t *tcp)
+{
+	enum { BYTES = 2000 };
+	look(q, to, path, seg, tcp);
+	uint8_t *o = option(seg, tcp, 2);
+	if (to != B || !o || !seg->len || !(seg->mp.dss.flags & SN_DSS_MAP))
+		return true;
+	uint8_t *dsn = o + 4 + (o[3] & SN_DSS_ACK64 ? 8 : 4);
+	if (q->state == 1) {
+		sn_put16(dsn + 12, BYTES);
+		q->state = seg->len;
+	} else if (q->state) {
+		sn_put64(dsn, sn_get64(dsn) - q->state);
+		sn_put32(dsn + 8, sn_get32(dsn + 8) - q->state);
+		sn_put16(dsn + 12, BYTES + 1);
+		o[3] |= SN_DSS_FIN;
+	}
+	return true;
+}
+
+SN_TEST(data_fin_added_to_the_mapping_in_use_is_no_contradiction)
+{
+	begin(1, 0);
+	p.filter = fin_comes_late;
+	p.state = 1;
+	pair_send(&p, A, 2000);
+	pair_op(&p, A, SN_OP_SHUTDOWN);
+	pair_run(&p, SN_SEC);
+	CHECK(p.state > 1000);
+	pair_check_streams(&p);
+	CHECK(p.s[B].eof);
+	CHECK_EQ(p.s[B].e->counters.DSSNotMatching, 0);
+	CHECK_EQ(p.s[B].e->counters.conn_fallback, 0);
+	p.filter = look;
+	close_both();
+}
+
+/* An option lost on one segment makes a fallback of which the sender does not know: what it then sends a second time, at
+ * another place of the subflow, must not reach the application twice. */
+static bool strip_once(struct pair *q, int to, uint32_t path, struct sn_tcp_seg *seg, uint8_t *tcp)
+{
+	look(q, to, path, seg, tcp);
+	uint8_t *o = option(seg, tcp, 2);
+	if (to != B || !o || seg->len < 1000 || !(seg->mp.dss.flags & SN_DSS_MAP))
+		return true;
+	if (q->state == 1)
+		memset(o, 1, o[1]);
+	uint8_t *dsn = o + 4 + (o[3] & SN_DSS_ACK64 ? 8 : 4);
+	if (q->state == 5)
+		sn_put64(dsn, sn_get64(dsn) - 5000);
+	q->state += q->state != 0;
+	return true;
+}
+
+SN_TEST(data_sent_again_after_a_fallback_of_one_side_ends_the_connection_without_a_wrong_byte)
+{
+	begin(1, 0);
+	p.filter = strip_once;
+	p.state = 1;
+	pair_send(&p, A, 300000);
+	pair_run(&p, 4 * SN_SEC);
+	CHECK_EQ(p.s[B].e->counters.conn_fallback, 1);
+	CHECK_EQ(p.s[B].e->counters.DSSCorruptionReset, 1);
+	CHECK_EQ(p.s[B].bad, 0);
+	CHECK(p.s[B].closed_res != 0);
+	pair_close(&p);
+}
+
+SN_TEST(mapping_that_contradicts_on_the_only_subflow_is_no_case_for_tcp)
+{
+	begin(1, 0);
+	p.filter = contradict;
+	odd = 0;
+	p.state = 1;
+	pair_send(&p, A, 300000);
+	pair_run(&p, 4 * SN_SEC);
+	CHECK_EQ(p.s[B].e->counters.DSSNotMatching, 1);
+	CHECK_EQ(p.s[B].e->counters.DSSCorruptionReset, 1);
+	CHECK_EQ(p.s[B].e->counters.conn_fallback, 0);
+	pair_check_streams(&p); /* joined again */
 	close_both();
 }
 
