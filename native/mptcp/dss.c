@@ -272,8 +272,18 @@ static bool agrees(struct sn_subflow *sf, const struct sn_buf *b)
 
 	if ((uint64_t)(int64_t)(int32_t)shift != b->map_dsn - sf->map_dsn)
 		return false;
-	if ((int32_t)end <= (int32_t)sf->map_len)
-		return (int32_t)end < (int32_t)sf->map_len || !(b->flags & SN_BUF_MAP_FIN) || sf->map_fin;
+	if ((int32_t)end < (int32_t)sf->map_len)
+		return true;
+	if (end == sf->map_len) {
+		/* The kernel adds a DATA_FIN to a mapping of which some segments are sent already. */
+		if (!(b->flags & SN_BUF_MAP_FIN) || sf->map_fin)
+			return true;
+		if (sf->conn->csum && (shift || !(b->flags & SN_BUF_MAP_CSUM)))
+			return false; /* the checksum covers the length, and with it the DATA_FIN */
+		sf->map_fin = true;
+		sf->map_csum = b->map_csum;
+		return true;
+	}
 	if (sf->conn->csum || sf->map_fin)
 		return false;
 	uint32_t done = sf->rcv_ssn - sf->map_ssn; /* kept small: a mapping may go on growing */

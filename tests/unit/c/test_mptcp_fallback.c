@@ -180,6 +180,47 @@ SN_TEST(mappings_restated_in_part_or_further_are_followed)
 	}
 }
 
+/* Two segments under one mapping; the second restates it with the DATA_FIN that was unknown when the first was sent, as
+ * the kernel does when its application closes meanwhile. */
+static bool add_fin(struct pair *q, int to, uint32_t path, struct sn_tcp_seg *seg, uint8_t *tcp)
+{
+	static uint8_t first[12]; /* DSN and subflow sequence number */
+
+	look(q, to, path, seg, tcp);
+	uint8_t *o = option(seg, tcp, 2);
+	if (to != B || !o || !(seg->mp.dss.flags & SN_DSS_MAP))
+		return true;
+	if (!seg->len) /* A's own DATA_FIN is lost */
+		return !(seg->mp.dss.flags & SN_DSS_FIN);
+	uint8_t *map = o + 4 + (o[3] & SN_DSS_ACK64 ? 8 : 4);
+	if (!q->state++) {
+		memcpy(first, map, sizeof first);
+		sn_put16(map + 12, 2000);
+		return true;
+	}
+	memcpy(map, first, sizeof first);
+	sn_put16(map + 12, 2001);
+	o[3] |= SN_DSS_FIN;
+	return true;
+}
+
+SN_TEST(mapping_restated_with_the_data_fin_is_followed)
+{
+	begin(1, 0);
+	p.filter = add_fin;
+	p.state = 0;
+	pair_send(&p, A, 2000);
+	pair_op(&p, A, SN_OP_SHUTDOWN);
+	pair_run(&p, 100 * SN_MSEC);
+	CHECK_EQ(p.state, 2);
+	CHECK_EQ(p.s[B].e->counters.DSSNotMatching, 0);
+	CHECK_EQ(p.s[B].e->counters.DSSCorruptionReset, 0);
+	CHECK_EQ(p.s[B].eof, 1);
+	pair_check_streams(&p);
+	p.filter = look;
+	close_both();
+}
+
 static bool contradict(struct pair *q, int to, uint32_t path, struct sn_tcp_seg *seg, uint8_t *tcp)
 {
 	look(q, to, path, seg, tcp);
