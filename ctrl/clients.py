@@ -107,6 +107,10 @@ class Client:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._empty.wait(), timeout)
 
+    async def drained(self) -> None:
+        """Waits, however long it takes, until everything queued is in the kernel's hands."""
+        await self._empty.wait()
+
     async def part(self) -> None:
         """Ends the conversation so that the last word arrives: closing with unread bytes would look like a reset."""
         await self.flush()

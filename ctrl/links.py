@@ -30,6 +30,8 @@ def answer_key(message: messages.FromWorker) -> Hashable:
             return ("detached", message.session)
         case messages.Snapshot():
             return ("snapshot", message.seq)
+        case messages.PathDone():
+            return ("path", message.seq)
         case messages.Drained():
             return "drained"
         case _:

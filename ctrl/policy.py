@@ -13,7 +13,7 @@ import msgspec
 
 from sennit.shm import messages
 
-FLAGS = ("signal", "subflow", "backup", "fullmesh")
+FLAGS = ("signal", "subflow", "backup", "fullmesh", "laminar")
 MAX_ENDPOINTS = 16  # SN_MAX_ENDPOINTS
 MAX_ID = 255
 MAX_LIMIT = 15  # SN_MAX_SUBFLOWS less the first one
@@ -38,6 +38,7 @@ class Policy:
 
     def __init__(self) -> None:
         self.limits = messages.Limits()
+        self.manual = False  # a path manager outside decides; workers open and announce nothing by themselves
         self._endpoints: dict[int, messages.Endpoint] = {}
         self._port_of: dict[int, int] = {}
 
@@ -78,17 +79,21 @@ class Policy:
         del self._endpoints[endpoint_id], self._port_of[endpoint_id]
         return messages.RemoveEndpoint(id=endpoint_id)
 
-    def set_limits(self, subflows: int | None, add_addr_accepted: int | None) -> messages.PutLimits:
+    def set_limits(
+        self, subflows: int | None, add_addr_accepted: int | None, ndiffports: int | None = None
+    ) -> messages.PutLimits:
         for word, value in (("subflow", subflows), ("add_addr_accepted", add_addr_accepted)):
             if value is not None and not 0 <= value <= MAX_LIMIT:
                 raise PolicyError(f"limit {word} {value} is outside 0-{MAX_LIMIT}")
-        changes = {"subflows": subflows, "add_addr_accepted": add_addr_accepted}
+        if ndiffports is not None and not 1 <= ndiffports <= MAX_LIMIT + 1:
+            raise PolicyError(f"limit ndiffports {ndiffports} is outside 1-{MAX_LIMIT + 1}")
+        changes = {"subflows": subflows, "add_addr_accepted": add_addr_accepted, "ndiffports": ndiffports}
         self.limits = msgspec.structs.replace(self.limits, **{k: v for k, v in changes.items() if v is not None})
-        return messages.PutLimits(limits=self.limits)
+        return messages.PutLimits(limits=self.limits, manual=self.manual)
 
     def everything(self) -> list[messages.ToWorker]:
         """All a fresh worker has to be told."""
-        told: list[messages.ToWorker] = [messages.PutLimits(limits=self.limits)]
+        told: list[messages.ToWorker] = [messages.PutLimits(limits=self.limits, manual=self.manual)]
         told += [messages.PutEndpoint(endpoint=e, port_index=self._port_of[e.id]) for e in self.endpoints]
         return told
 

@@ -16,7 +16,7 @@ import msgspec
 import uvloop
 
 from sennit import __version__
-from sennit.ctrl import access, apps, clients, contract, links, policy, settings, status, steering
+from sennit.ctrl import access, apps, clients, contract, links, path_manager, paths, policy, settings, status, steering
 from sennit.shm import messages
 
 log = logging.getLogger("sennit.ctrl")
@@ -57,6 +57,7 @@ class Server:
         self._snapshots = status.Snapshots(handle, self._links)
         self._policy = policy.Policy()
         self._steering = steering.Steering(handle)
+        self._paths = self._load_path_manager()
 
     async def run(self, on_ready: Callable[[], None] | None) -> int:
         """Stops the runtime in every case, also when it raises StartError."""
@@ -75,6 +76,7 @@ class Server:
             for link in self._links:
                 link.up()
                 self._tell_policy(link)
+                self._paths.worker_up(link)
             self._handle.start_supervision(loop, self._on_death, self._on_restart)
             background += [loop.create_task(self._accept()), loop.create_task(self._steer())]
             if on_ready is not None:
@@ -86,6 +88,7 @@ class Server:
                 task.cancel()
             await asyncio.gather(*background, return_exceptions=True)
             self._listener.close()
+            self._paths.close()
             await self._stop()
             settings.remove(self._settings.socket_path)
             for client in list(self._clients):
@@ -93,10 +96,36 @@ class Server:
             await asyncio.gather(*(c.task for c in self._clients if c.task), return_exceptions=True)
         return 0
 
+    def _load_path_manager(self) -> paths.Paths:
+        try:
+            kind = path_manager.load(self._settings.path_manager)
+        except path_manager.LoadError as error:
+            raise settings.StartError(str(error)) from None
+        host = path_manager.Host(
+            addresses=lambda: tuple(policy.port_address(p) for p in self._handle.port_info()),
+            endpoints=lambda: self._policy.endpoints,
+        )
+        try:
+            made = paths.Paths(self._links, kind(host), self._alive)
+        except Exception as error:
+            raise settings.StartError(
+                f"path manager '{self._settings.path_manager}' does not start: {type(error).__name__}: {error}"
+            ) from error
+        self._policy.manual = made.manual
+        return made
+
+    async def _alive(self) -> set[tuple[int, int]] | None:
+        """Every connection there is; None if that cannot be told."""
+        snapshots = await self._snapshots.take(MAX_CONNS_SHOWN)
+        if any(s is None or len(s.conns) < s.worker.conns for s in snapshots):
+            return None
+        return {(conn.worker, conn.conn) for conn in status.merge_conns(snapshots)}
+
     def _configure(self) -> None:
         ports = self._handle.port_info()
         try:
-            self._policy.set_limits(self._settings.limits.subflows, self._settings.limits.add_addr_accepted)
+            limits = self._settings.limits
+            self._policy.set_limits(limits.subflows, limits.add_addr_accepted, limits.ndiffports)
             for wanted in self._settings.endpoints:
                 # The address "all" stands for one endpoint per port.
                 addresses = [policy.port_address(p) for p in ports] if wanted.address == "all" else [wanted.address]
@@ -139,6 +168,7 @@ class Server:
             client.close()
             client.sock.close()
             self._clients.discard(client)
+            self._paths.leave(client)
             if client.session is not None:
                 await self._apps.detach(client.session)
 
@@ -173,6 +203,11 @@ class Server:
                 return await self._status(request.max_conns)
             case messages.GetEndpoints():
                 return messages.Endpoints(self._policy.endpoints)
+            case messages.GetConn():
+                return messages.ConnReply(await self._snapshots.conn(request.worker, request.conn))
+            case messages.Monitor():
+                self._paths.listen(client)
+                return messages.Done()
             case messages.GetLimits():
                 return messages.LimitsReply(self._policy.limits)
             case _:
@@ -193,7 +228,9 @@ class Server:
                 self._tell(self._policy.remove(request.id))
                 return messages.Endpoints(self._policy.endpoints)
             case messages.SetLimits():
-                self._tell(self._policy.set_limits(request.subflows, request.add_addr_accepted))
+                self._tell(
+                    self._policy.set_limits(request.subflows, request.add_addr_accepted, request.ndiffports)
+                )
                 return messages.LimitsReply(self._policy.limits)
             case messages.Shutdown():
                 log.warning("stopping: asked to by pid %d (uid %d)", client.peer.pid, client.peer.uid)
@@ -257,6 +294,8 @@ class Server:
         match message:
             case messages.ChannelDetached():
                 self._apps.channel_ended(index, message)
+            case messages.PathEvents():
+                self._paths.heard(index, message)
             case messages.WorkerError():
                 log.error("worker %d: %s", index, message.error)
             case _:
@@ -271,6 +310,7 @@ class Server:
     def _on_death(self, index: int) -> None:
         self._links[index].down()
         self._apps.worker_down(index)
+        self._paths.worker_down(index)
         self._steering.worker_down(index)
         log.debug("worker %d died; its connections are gone", index)
 
@@ -278,6 +318,7 @@ class Server:
         link = self._links[index]
         link.up()
         self._tell_policy(link)
+        self._paths.worker_up(link)
         self._apps.worker_up(index)
         log.warning("worker %d runs again (pid %d)", index, self._handle.workers[index].pid)
 

@@ -30,6 +30,7 @@ class Settings:
     grace_s: float
     limits: messages.Limits
     endpoints: tuple[messages.Endpoint, ...]
+    path_manager: str
 
 
 def read(config: Any) -> Settings:
@@ -42,6 +43,7 @@ def read(config: Any) -> Settings:
         grace_s=config.grace_s,
         limits=config.limits,
         endpoints=tuple(config.endpoints),
+        path_manager=config.path_manager,
     )
 
 

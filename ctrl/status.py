@@ -30,6 +30,17 @@ class Snapshots:
         """One entry per worker, None where it did not answer in time."""
         return tuple(await asyncio.gather(*(self._one(link, max_conns) for link in self._links)))
 
+    async def conn(self, worker: int, conn: int) -> messages.ConnInfo | None:
+        """One connection; None: it is gone, or its worker does not answer."""
+        if not 0 <= worker < len(self._links) or conn <= 0:
+            return None
+        seq = next(self._seq) & 0xFFFFFFFF
+        try:
+            answer = await self._links[worker].ask(messages.Query(seq, 1, conn), ("snapshot", seq), QUERY_TIMEOUT_S)
+        except (links.WorkerGone, TimeoutError):
+            return None
+        return answer.conns[0] if isinstance(answer, messages.Snapshot) and answer.conns else None
+
     async def _one(self, link: links.WorkerLink, max_conns: int) -> messages.Snapshot | None:
         seq = next(self._seq) & 0xFFFFFFFF
         query = messages.Query(seq=seq, max_conns=max_conns)

@@ -6,7 +6,6 @@ from __future__ import annotations
 import collections
 import errno
 import gc
-import ipaddress
 import os
 import signal
 import socket
@@ -22,7 +21,9 @@ ffi, lib = native.ffi, native.lib
 HOUSEKEEPING_NS = 100_000_000
 IDLE_WINDOW_NS = 500_000_000
 STATES = ("BOOT", "RUN", "DRAIN", "HALT", "FAIL")
-FLAGS = {"signal": 1, "subflow": 2, "backup": 4, "fullmesh": 8}
+FLAGS = {"signal": 1, "subflow": 2, "backup": 4, "fullmesh": 8, "laminar": 16}
+EVENT_BATCH = 256
+CONN_INDEX = (1 << 20) - 1  # SN_CONN_INDEX_BITS: where a connection's number says its place in the table
 DESCRIPTORS_S = 1.0  # how long the descriptors of an announced channel may take
 
 ToWorker = control_ring.ControlRing[messages.ToWorker]
@@ -96,6 +97,8 @@ class Worker:
         self._idle_share = 1.0
         self._conns = ffi.new("struct sn_conn_info[64]")
         self._subflows = ffi.new("struct sn_subflow_info[16]")
+        self._events = ffi.new("struct sn_pm_event[]", EVENT_BATCH)
+        self._limits = messages.Limits()
         self._counter_names = _names(lib.sn_worker_counter_name)
         self._table_names = _names(lib.sn_worker_table_name)
         fds.settimeout(DESCRIPTORS_S)
@@ -113,6 +116,8 @@ class Worker:
                     self._handle(message)
             if why & (lib.SN_RUN_VIOLATION | lib.SN_RUN_DEADLINE):
                 self._housekeeping()
+            if why & lib.SN_RUN_EVENTS:
+                self._tell_events()
             while self._unsent and self._outbox.try_send(self._unsent[0]):
                 self._unsent.popleft()
         lib.sn_worker_abort(self._c)
@@ -142,10 +147,14 @@ class Worker:
                 self._put_endpoint(message)
             case messages.RemoveEndpoint(id=number):
                 lib.sn_worker_endpoint_del(self._c, number)
-            case messages.PutLimits(limits=limits):
-                lib.sn_worker_limits_set(
-                    self._c, ffi.new("struct sn_pm_limits *", (limits.subflows, limits.add_addr_accepted))
-                )
+            case messages.PutLimits(limits=limits, manual=manual):
+                self._limits = limits
+                words = (limits.subflows, limits.add_addr_accepted, limits.ndiffports, manual)
+                lib.sn_worker_limits_set(self._c, ffi.new("struct sn_pm_limits *", words))
+            case messages.Watch(on=on):
+                lib.sn_worker_watch(self._c, on)
+            case messages.PathCommand():
+                self._say(messages.PathDone(message.seq, self._step(message)))
             case messages.Query():
                 self._answer(message)
             case messages.SiblingRestarted():
@@ -190,12 +199,35 @@ class Worker:
         c.flags = sum(FLAGS.get(flag, 0) for flag in set(given.flags))
         c.tcp_port = given.port
         c.nic_port = message.port_index
-        ip = ipaddress.ip_address(given.address)
-        ffi.memmove(c.addr, ip.packed if ip.version == 6 else bytes(10) + b"\xff\xff" + ip.packed, 16)
+        ffi.memmove(c.addr, snapshot.packed(given.address), 16)
         code = lib.sn_worker_endpoint_add(self._c, c)
         if code < 0:
             what = f"endpoint {given.id} {given.address} not added"
             self._say(messages.WorkerError(f"worker {self._index}: {what}: {os.strerror(-code)}"))
+
+    # ------------------------------------------------------------------------------------------------ path manager
+
+    def _step(self, message: messages.PathCommand) -> int:
+        """An errno."""
+        c = ffi.new("struct sn_pm_command *")
+        try:
+            c.op, c.conn, c.token = snapshot.OPS[message.op], message.conn, message.token
+            c.subflow, c.backup = message.subflow, message.backup
+            c.lport, c.rport = message.local_port, message.remote_port
+            ffi.memmove(c.laddr, snapshot.packed(message.local), 16)
+            ffi.memmove(c.raddr, snapshot.packed(message.remote), 16)
+        except (KeyError, ValueError, OverflowError):
+            return errno.EINVAL
+        return -int(lib.sn_worker_pm_command(self._c, c))
+
+    def _tell_events(self) -> None:
+        """While the control process is slow, they stay in the engine, where their number is bounded."""
+        lost = ffi.new("uint64_t *")
+        while not self._unsent and (n := lib.sn_worker_events(self._c, self._events, EVENT_BATCH, lost)):
+            now = time.time()
+            told = tuple(snapshot.path_event(self._events[i], worker=self._index, time=now) for i in range(n))
+            self._say(messages.PathEvents(told, lost[0]))
+            lost[0] = 0
 
     # ------------------------------------------------------------------------------------------------- housekeeping
 
@@ -218,7 +250,7 @@ class Worker:
         """A snapshot too large for the ring is cut."""
         most = query.max_conns
         while True:
-            message = messages.Snapshot(query.seq, self._info(), self._list_conns(most))
+            message = messages.Snapshot(query.seq, self._info(), self._list_conns(most, query.conn))
             try:
                 if not self._unsent and self._outbox.try_send(message):
                     return
@@ -252,22 +284,25 @@ class Worker:
             tables={self._table_names[i]: snapshot.table(tables[i]) for i in range(listed)},
         )
 
-    def _list_conns(self, most: int) -> tuple[messages.ConnInfo, ...]:
+    def _list_conns(self, most: int, only: int) -> tuple[messages.ConnInfo, ...]:
         found: list[messages.ConnInfo] = []
-        cursor = ffi.new("uint32_t *", 0)
+        cursor = ffi.new("uint32_t *", only & CONN_INDEX)
         now = lib.sn_worker_now(self._c)
         while len(found) < most and cursor[0] != 0xFFFFFFFF:
             n = lib.sn_worker_conn_info(self._c, cursor, self._conns, min(64, most - len(found)))
             for i in range(n):
                 c = self._conns[i]
+                if only and c.conn != only:
+                    return ()
                 m = lib.sn_worker_subflow_info(self._c, c.conn, self._subflows, 16)
                 found.append(
                     snapshot.conn(
                         c,
-                        tuple(snapshot.subflow(self._subflows[j]) for j in range(m)),
+                        tuple(snapshot.subflow(self._subflows[j], now) for j in range(m)),
                         worker=self._index,
                         session=lib.sn_worker_session(self._c, c.channel),
                         now=now,
+                        limits=self._limits,
                     )
                 )
             if not n:

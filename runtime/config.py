@@ -9,6 +9,7 @@
     [limits]                            # of the path manager
     subflows = 8
     add_addr_accepted = 8
+    ndiffports = 1                      # subflows over the first pair of addresses
 
     [[endpoints]]
     id = 1
@@ -58,10 +59,11 @@ class Port(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Engine(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Settings of the protocol engine; limits are per worker. 0 or empty: the engine's default."""
 
-    congestion_control: Literal["", "cubic", "newreno"] = ""
+    congestion_control: Literal["", "cubic", "newreno", "bbr", "dctcp"] = ""
     scheduler: Literal["default", "minrtt", "round-robin"] = "default"
     tcp: Literal["", "native"] = ""
     checksum: bool = False
+    no_join: bool = False  # peers may join announced addresses and ports only (C flag of MP_CAPABLE)
     max_connections: int = 0
     max_subflows: int = 0
     max_segments: int = 0
@@ -88,6 +90,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     allow_uid: tuple[int, ...] = ()
     limits: messages.Limits = messages.Limits()
     endpoints: tuple[messages.Endpoint, ...] = ()
+    path_manager: str = ""  # module:Class or file.py:Class; empty: as the kernel does
     engine: Engine = Engine()
 
     @property
@@ -169,7 +172,7 @@ _HINTS = {
     "lcores": 'text like "0-1"',
     "coremask": 'text like "0x3"',
     "engine.scheduler": "default, minrtt or round-robin",
-    "engine.congestion_control": "cubic or newreno",
+    "engine.congestion_control": "cubic, newreno, bbr or dctcp",
     "engine.tcp": "native",
 }
 

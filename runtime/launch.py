@@ -135,6 +135,7 @@ class Launch:
         cfg.rto_min_us = int(engine.rto_min_ms * 1000)
         cfg.sched = SCHEDULERS[engine.scheduler]
         cfg.csum = engine.checksum
+        cfg.no_join = engine.no_join
         cfg.busy_poll = config.poll == "busy"
         cfg.spin_us = config.spin_us
         cfg.cc = engine.congestion_control.encode()

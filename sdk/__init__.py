@@ -7,5 +7,8 @@ from sennit.sdk.api import connect, listen
 from sennit.sdk.connection import Connection
 from sennit.sdk.listener import Listener
 from sennit.shm.errors import Error, NotRunning, ProtocolError
+from sennit.shm.messages import ConnInfo, SubflowInfo
 
-__all__ = ["Connection", "Error", "Listener", "NotRunning", "ProtocolError", "connect", "listen"]
+__all__ = [
+    "ConnInfo", "Connection", "Error", "Listener", "NotRunning", "ProtocolError", "SubflowInfo", "connect", "listen",
+]  # fmt: skip

@@ -25,6 +25,14 @@ SCHEDULERS = {
     "round-robin": lib.SN_SCHED_ROUNDROBIN,
 }
 
+CONTROLS = {
+    "default": lib.SN_CC_DEFAULT,
+    "cubic": lib.SN_CC_CUBIC,
+    "newreno": lib.SN_CC_NEWRENO,
+    "bbr": lib.SN_CC_BBR,
+    "dctcp": lib.SN_CC_DCTCP,
+}
+
 FREE_PORTS = range(16384, 32768)  # where a listener without a port gets one: below what workers open from
 FREE_PORT_TRIES = 32
 WORKER_TIMEOUT = 10.0
@@ -37,9 +45,12 @@ def connect(
     *,
     mptcp: bool = True,
     scheduler: str | None = None,
+    cc: str | None = None,
     instance: str | None = None,
 ) -> Connection:
     """Opens a connection. The timeout covers the opening and stays with the connection, as in socket.create_connection.
+
+    scheduler (minrtt, roundrobin) and cc (cubic, newreno, bbr, dctcp): of this connection; default: the instance's.
 
     ConnectionRefusedError, TimeoutError, OSError(ENETUNREACH) as from sockets; sennit.NotRunning without a runtime.
     """
@@ -47,12 +58,13 @@ def connect(
     deadline = None if timeout is None else time.monotonic() + timeout
     remote = addresses.resolve(address)
     local = None if source_address is None else addresses.resolve(source_address, passive=True)
-    sched = _scheduler(scheduler)
+    sched, control = _scheduler(scheduler), _control(cc)
     session = registry.get(instance, timeout)
     what = f"connecting to {remote[0]}:{remote[1]}"
     fields = {
         "flags": 0 if mptcp else lib.SN_OPF_TCP,
         "scheduler": sched,
+        "cc": control,
         "remote": (addresses.pack(remote[0]), remote[1]),
         "local": None if local is None else (addresses.pack(local[0]), local[1]),
     }
@@ -92,20 +104,24 @@ def listen(
     *,
     mptcp: bool = True,
     scheduler: str | None = None,
+    cc: str | None = None,
     timeout: float | None = None,
     instance: str | None = None,
 ) -> Listener:
-    """Listens on every worker. Host "" or "0.0.0.0": every address of the runtime; port 0: a free one."""
+    """Listens on every worker. Host "" or "0.0.0.0": every address of the runtime; port 0: a free one.
+
+    scheduler and cc: of the connections accepted, as for connect().
+    """
     timeout = check_timeout(timeout)
     local = addresses.resolve(address, passive=True)
     session = registry.get(instance, 10.0)
     flags = 0 if mptcp else lib.SN_OPF_TCP
-    sched = _scheduler(scheduler)
+    sched, control = _scheduler(scheduler), _control(cc)
     ports = [local[1]] if local[1] else random.sample(FREE_PORTS, FREE_PORT_TRIES)
     with session.lock:
         session.pick_channel(None)
         for attempt, port in enumerate(ports):
-            entry = Backlog(session, (local[0], port), max(1, backlog), flags, sched)
+            entry = Backlog(session, (local[0], port), max(1, backlog), flags, sched, control)
             session.listeners[entry.token] = entry
             try:
                 _start(session, entry)
@@ -137,6 +153,13 @@ def _scheduler(name: str | None) -> int:
         return int(SCHEDULERS[name or "default"])
     except KeyError:
         raise ValueError(f"no packet scheduler {name!r}; there are {', '.join(sorted(SCHEDULERS))}") from None
+
+
+def _control(name: str | None) -> int:
+    try:
+        return int(CONTROLS[name or "default"])
+    except KeyError:
+        raise ValueError(f"no congestion control {name!r}; there are {', '.join(sorted(CONTROLS))}") from None
 
 
 def _give_up(session: Session, pending: Pending) -> None:

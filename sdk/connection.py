@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from sennit.sdk.session import Session
     from sennit.sdk.stream import Stream
+    from sennit.shm.messages import ConnInfo
 
 lib = native.lib
 
@@ -176,6 +177,14 @@ class Connection:
     def worker(self) -> int:
         """Index of the worker that carries the connection."""
         return self._stream.channel.worker
+
+    def info(self) -> ConnInfo:
+        """What the worker knows of the connection: the kernel's MPTCP_INFO, and TCP_INFO of each subflow in `subflows`.
+
+        Asks the control process, which asks the worker: about a millisecond. OSError(ENOTCONN) when it is over.
+        """
+        self._check_open()
+        return self._session.info(self.worker, self._stream.conn)
 
     def fileno(self) -> NoReturn:
         raise io.UnsupportedOperation("a sennit connection has no file descriptor: it lives in shared memory")

@@ -27,13 +27,14 @@ lib = native.lib
 class Backlog:
     """Lock held everywhere, as in Stream."""
 
-    def __init__(self, session: Session, local: Address, size: int, flags: int, scheduler: int) -> None:
+    def __init__(self, session: Session, local: Address, size: int, flags: int, scheduler: int, cc: int) -> None:
         self.session = session
         self.token = session.token()
         self.local = local
         self.size = size
         self.flags = flags
         self.scheduler = scheduler
+        self.cc = cc
         self.changed = threading.Condition(session.lock)
         self.results: dict[Channel, int] = {}
         self.streams: deque[Stream] = deque()
@@ -48,6 +49,7 @@ class Backlog:
             length=self.size,
             flags=self.flags,
             scheduler=self.scheduler,
+            cc=self.cc,
             local=(addresses.pack(self.local[0]), self.local[1]),
         )
 

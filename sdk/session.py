@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 from sennit.sdk import address as addresses
 from sennit.sdk.channel import BATCH, Channel
 from sennit.sdk.stream import Stream
-from sennit.shm import control_client, errors, messages, native
+from sennit.shm import control_client, errors, framing, messages, native
 from sennit.shm.segment import FDS_PER_CHANNEL
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ lib = native.lib
 
 FULL_RING_PAUSE = 0.0005
 WORKER_PATIENCE = 5.0  # how long connect() and listen() wait for a worker that is being restarted
+INFO_TIMEOUT = 5.0
 LINGER = 30.0  # at exit: how long bytes that were sent may take to be acknowledged
 LINGER_CLOSE = 2.0  # and how long the close after them may take
 
@@ -69,6 +70,8 @@ class Session:
         self._workers_changed = threading.Condition(self.lock)
         self._poller = select.poll()
         self._forgotten: deque[Stream] = deque()  # filled without the lock
+        self._asking = threading.Lock()
+        self._questions: framing.FramedSocket | None = None
         self._nudge = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._poller.register(self._nudge, select.POLLIN)
         self._doors: dict[int, Channel] = {}
@@ -274,6 +277,25 @@ class Session:
             stream.changed.notify_all()
         channel.starved.clear()
 
+    # -- questions
+
+    def info(self, worker: int, conn: int) -> messages.ConnInfo:
+        """Lock not held. Over a socket of its own: the session's carries what comes unasked."""
+        with self._asking:
+            if self._questions is None:
+                self._questions, _ = control_client.dial(self.instance, f"python pid {self.pid}: info", INFO_TIMEOUT)
+            try:
+                reply = self._questions.request(messages.GetConn(worker, conn), INFO_TIMEOUT)
+            except BaseException:
+                self._questions.close()  # a late answer must not be taken for the next one's
+                self._questions = None
+                raise
+        if not isinstance(reply, messages.ConnReply):
+            raise errors.ProtocolError(errno.EPROTO, f"{type(reply).__name__} in answer to GetConn")
+        if reply.conn is None:
+            raise OSError(errno.ENOTCONN, "the connection is over")
+        return reply.conn
+
     # -- requests
 
     def token(self) -> int:
@@ -387,6 +409,10 @@ class Session:
             backlog.changed.notify_all()
         self._poller.unregister(self._control)
         self._control.close()
+        if self._questions is not None and self._asking.acquire(blocking=False):
+            self._questions.close()
+            self._questions = None
+            self._asking.release()
         self._workers_changed.notify_all()
 
     def close(self) -> None:
@@ -422,6 +448,10 @@ class Session:
         self.over = True
         self._pumping = False
         self._control.close()
+        self._asking = threading.Lock()
+        if self._questions is not None:
+            self._questions.close()
+            self._questions = None
         os.close(self._nudge)
         for channel in self.channels.values():
             channel.lost = True

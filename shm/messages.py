@@ -33,7 +33,7 @@ class Endpoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     id: int
     address: str
-    flags: tuple[str, ...] = ()  # of: signal, subflow, backup, fullmesh
+    flags: tuple[str, ...] = ()  # of: signal, subflow, backup, fullmesh, laminar
     port: int = 0
 
 
@@ -42,6 +42,7 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     subflows: int = 8
     add_addr_accepted: int = 8
+    ndiffports: int = 1  # subflows over the first pair of addresses, from different ports
 
 
 class PortInfo(msgspec.Struct, frozen=True):
@@ -92,6 +93,30 @@ class SubflowInfo(msgspec.Struct, frozen=True):
     segs_received: int
     retrans: int
     rtos: int
+    # As struct tcp_info of the kernel, where it differs from the above.
+    cc: str = ""
+    ca_state: str = "open"  # open, recovery, loss
+    options: tuple[str, ...] = ()  # of: ts, sack, wscale, ecn
+    snd_wscale: int = 0
+    rcv_wscale: int = 0
+    snd_wnd: int = 0  # bytes, as last advertised
+    rcv_wnd: int = 0
+    unacked: int = 0  # bytes
+    lost: int = 0  # segments
+    sacked: int = 0
+    rcv_ooo: int = 0  # buffers
+    backoff: int = 0
+    reordering: bool = False
+    delivery_rate: int = 0  # bytes/s, 0: unknown
+    pacing_rate: int = 0  # bytes/s, 0: not paced
+    delivered: int = 0  # bytes
+    last_sent_ms: float | None = None  # ago
+    last_recv_ms: float | None = None
+    last_acked_ms: float | None = None
+    active: bool = False  # we sent the SYN
+    silent: bool = False  # no answer for longer than the path takes
+    our_backup: bool = False  # `backup` is either of these
+    peer_backup: bool = False
 
 
 class ConnInfo(msgspec.Struct, frozen=True):
@@ -113,6 +138,52 @@ class ConnInfo(msgspec.Struct, frozen=True):
     recv_queue: int
     age_s: float
     subflows: tuple[SubflowInfo, ...]
+    # As struct mptcp_info of the kernel.
+    remote_token: int = 0
+    cc: str = ""  # asked for by the application; empty: the instance's
+    fallback: bool = False
+    remote_key_received: bool = False
+    csum_enabled: bool = False
+    peer_no_join: bool = False  # C flag: joins to announced addresses only
+    extra_subflows: int = 0  # beyond the first, as the limit counts them
+    subflows_max: int = 0
+    add_addr_signal: int = 0  # our addresses announced
+    add_addr_accepted: int = 0  # the peer's in use
+    add_addr_accepted_max: int = 0
+    retransmits: int = 0  # timeouts in a row
+    write_seq: int = 0  # data sequence numbers
+    snd_nxt: int = 0
+    snd_una: int = 0
+    rcv_nxt: int = 0
+    snd_wnd: int = 0  # bytes
+    rcv_wnd: int = 0
+    last_sent_ms: float | None = None  # ago
+    last_recv_ms: float | None = None
+    last_acked_ms: float | None = None
+
+
+class PathEvent(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What happened to a connection or a path of it, as `ip mptcp monitor` tells it; what says nothing is absent."""
+
+    event: str  # created, established, closed, announced, removed, sub_established, sub_closed, sub_priority
+    time: float  # Unix time
+    worker: int
+    conn: int
+    token: int
+    server_side: bool = False
+    deny_join_id0: bool = False  # the peer's C flag
+    subflow: int | None = None
+    rem_id: int | None = None
+    loc_id: int | None = None
+    saddr: str | None = None
+    daddr: str | None = None
+    sport: int | None = None
+    dport: int | None = None
+    backup: bool | None = None
+    nic: int | None = None  # index of the port it leaves by
+    error: int | None = None  # errno
+    reset_reason: int | None = None  # MP_TCPRST of the peer
+    reset_flags: int | None = None
 
 
 class TableInfo(msgspec.Struct, frozen=True):
@@ -200,6 +271,19 @@ class GetLimits(Message, frozen=True):
 class SetLimits(Message, frozen=True):
     subflows: int | None = None
     add_addr_accepted: int | None = None
+    ndiffports: int | None = None
+
+
+class GetConn(Message, frozen=True):
+    """One connection, as `ConnReply`."""
+
+    worker: int
+    conn: int
+
+
+class Monitor(Message, frozen=True):
+    """`Events` from now on, until the client closes."""
+
 
 
 class Shutdown(Message, frozen=True):
@@ -208,7 +292,9 @@ class Shutdown(Message, frozen=True):
     grace_s: float = 5.0
 
 
-Request = Union[Hello, Attach, GetStatus, GetEndpoints, AddEndpoint, DelEndpoint, GetLimits, SetLimits, Shutdown]
+Request = Union[
+    Hello, Attach, GetStatus, GetEndpoints, AddEndpoint, DelEndpoint, GetLimits, SetLimits, GetConn, Monitor, Shutdown
+]
 
 
 class Welcome(Message, frozen=True):
@@ -258,6 +344,19 @@ class LimitsReply(Message, frozen=True):
     limits: Limits
 
 
+class ConnReply(Message, frozen=True):
+    """None: it is gone."""
+
+    conn: ConnInfo | None
+
+
+class Events(Message, frozen=True):
+    """Unasked, after `Monitor`. lost: how many came after these and found no room."""
+
+    events: tuple[PathEvent, ...]
+    lost: int = 0
+
+
 class WorkerDown(Message, frozen=True):
     """Unasked: a worker of this session died; its connections are gone. The channel is marked dead."""
 
@@ -270,7 +369,9 @@ class WorkerUp(Message, frozen=True):
     worker: int
 
 
-Reply = Union[Welcome, Done, Failure, Attached, Status, Endpoints, LimitsReply, WorkerDown, WorkerUp]
+Reply = Union[
+    Welcome, Done, Failure, Attached, Status, Endpoints, LimitsReply, ConnReply, Events, WorkerDown, WorkerUp
+]
 
 
 # ------------------------------------------------------------------------------------------------------ control rings
@@ -298,14 +399,39 @@ class RemoveEndpoint(Message, frozen=True):
 
 
 class PutLimits(Message, frozen=True):
+    """manual: nothing is opened or announced but by `PathCommand`."""
+
     limits: Limits
+    manual: bool = False
+
+
+class Watch(Message, frozen=True):
+    """`PathEvents` from now on, or no longer."""
+
+    on: bool
+
+
+class PathCommand(Message, frozen=True):
+    """One step of a path manager; answered by `PathDone`. A subflow's ports tell it from its successor."""
+
+    seq: int
+    op: str  # open, close, announce, withdraw, priority
+    conn: int
+    token: int
+    subflow: int = 0
+    backup: bool = False
+    local: str = ""  # empty: any
+    local_port: int = 0
+    remote: str = ""
+    remote_port: int = 0
 
 
 class Query(Message, frozen=True):
-    """Asks for a `Snapshot`."""
+    """Asks for a `Snapshot`. conn: of this one connection only, 0: of all."""
 
     seq: int
     max_conns: int
+    conn: int = 0
 
 
 class SiblingRestarted(Message, frozen=True):
@@ -323,8 +449,9 @@ class Halt(Message, frozen=True):
 
 
 ToWorker = Union[
-    AttachChannel, DetachChannel, PutEndpoint, RemoveEndpoint, PutLimits, Query, SiblingRestarted, Drain, Halt
-]
+    AttachChannel, DetachChannel, PutEndpoint, RemoveEndpoint, PutLimits, Watch, PathCommand, Query, SiblingRestarted,
+    Drain, Halt,
+]  # fmt: skip
 
 
 class Ready(Message, frozen=True):
@@ -349,6 +476,20 @@ class Snapshot(Message, frozen=True):
     conns: tuple[ConnInfo, ...]
 
 
+class PathEvents(Message, frozen=True):
+    """lost: how many came after these and found no room."""
+
+    events: tuple[PathEvent, ...]
+    lost: int = 0
+
+
+class PathDone(Message, frozen=True):
+    """errno 0: done."""
+
+    seq: int
+    errno: int
+
+
 class Drained(Message, frozen=True):
     pass
 
@@ -357,7 +498,7 @@ class WorkerError(Message, frozen=True):
     error: str
 
 
-FromWorker = Union[Ready, ChannelAttached, ChannelDetached, Snapshot, Drained, WorkerError]
+FromWorker = Union[Ready, ChannelAttached, ChannelDetached, Snapshot, PathEvents, PathDone, Drained, WorkerError]
 
 encoder = msgspec.msgpack.Encoder()
 request_decoder = msgspec.msgpack.Decoder(Request)

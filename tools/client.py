@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import TypeVar
 
@@ -51,9 +52,23 @@ class Client:
     def limits(self) -> messages.Limits:
         return self.ask(messages.GetLimits(), messages.LimitsReply).limits
 
-    def set_limits(self, *, subflows: int | None = None, add_addr_accepted: int | None = None) -> messages.Limits:
-        request = messages.SetLimits(subflows=subflows, add_addr_accepted=add_addr_accepted)
+    def set_limits(
+        self, *, subflows: int | None = None, add_addr_accepted: int | None = None, ndiffports: int | None = None
+    ) -> messages.Limits:
+        request = messages.SetLimits(subflows, add_addr_accepted, ndiffports)
         return self.ask(request, messages.LimitsReply).limits
+
+    def monitor(self, begun: Callable[[], None] = lambda: None) -> Iterator[messages.Events]:
+        """What happens to connections and paths after `begun` was called, until the instance is gone."""
+        self.ask(messages.Monitor(), messages.Done)
+        begun()
+        while True:
+            try:
+                said = self._socket.receive(None)
+            except ConnectionError:
+                return
+            if isinstance(said, messages.Events):
+                yield said
 
     def shutdown(self, grace_s: float = 5.0) -> None:
         """Stops the instance; returns when it is gone."""

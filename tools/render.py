@@ -165,7 +165,8 @@ def endpoints(shown: Sequence[messages.Endpoint]) -> RenderableType:
 
 def limits(shown: messages.Limits) -> RenderableType:
     return Text.assemble(
-        ("Limits:", "bold"), f" subflow {shown.subflows} add_addr_accepted {shown.add_addr_accepted}"
+        ("Limits:", "bold"),
+        f" subflow {shown.subflows} add_addr_accepted {shown.add_addr_accepted} ndiffports {shown.ndiffports}",
     )
 
 

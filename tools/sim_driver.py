@@ -75,11 +75,11 @@ class Event(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     host: int = 0
 
 
-DOWN, UP, REBIND, POOL, FORWARD, FREEZE, NO_READ, STOP, CLOCK, DIE = range(1, 11)
+DOWN, UP, REBIND, POOL, FORWARD, FREEZE, NO_READ, STOP, CLOCK, DIE, STALL = range(1, 12)
 EVENTS_MAX = 32
 ALLOW_ERRORS, ALLOW_BYTES = 1, 2
 STEERING = {"rss": 0, "blocks": 1, "first": 2}
-SIGNAL, SUBFLOW, FULLMESH = 1, 2, 4
+SIGNAL, SUBFLOW, FULLMESH, BACKUP = 1, 2, 4, 8
 CLOSING = {"calm": 0, "early": 1, "only": 2}
 SCHEDULERS = {"default": 0, "minrtt": 1, "roundrobin": 2}
 

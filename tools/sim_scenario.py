@@ -129,6 +129,7 @@ WHAT = {
     "worker-stops": driver.STOP,
     "clock-jump": driver.CLOCK,
     "application-dies": driver.DIE,
+    "ack-stalls": driver.STALL,
 }
 HOSTS = {"client": 0, "server": 1}
 
@@ -148,6 +149,7 @@ class Event(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         "worker-stops",
         "clock-jump",
         "application-dies",
+        "ack-stalls",
     ]
     path: int = 0
     host: Literal["client", "server"] = "client"

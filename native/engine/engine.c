@@ -237,6 +237,32 @@ void sn_engine_limits_set(struct sn_engine *e, const struct sn_pm_limits *limits
 	sn_mptcp_policy_changed(e);
 }
 
+enum sn_err sn_engine_pm_command(struct sn_engine *e, const struct sn_pm_command *cmd, sn_time now)
+{
+	e->now = now;
+	return sn_mptcp_pm_command(e, cmd, now);
+}
+
+void sn_engine_watch(struct sn_engine *e, bool on) { sn_mptcp_watch(e, on); }
+
+uint32_t sn_engine_events(struct sn_engine *e, struct sn_pm_event *out, uint32_t n, uint64_t *lost)
+{
+	return sn_mptcp_events(e, out, n, lost);
+}
+
+sn_time sn_engine_events_due(const struct sn_engine *e)
+{
+	return e->mptcp.event_n ? e->mptcp.event_due : SN_TIME_NEVER;
+}
+
+bool sn_engine_events_ask(struct sn_engine *e, sn_time now)
+{
+	if (SN_LIKELY(!e->mptcp.event_n) || now < e->mptcp.event_due)
+		return false;
+	e->mptcp.event_due = now + SN_PM_EVENTS_SOON;
+	return true;
+}
+
 void sn_engine_emit(struct sn_engine *e, const struct sn_tx *tx)
 {
 	uint16_t port = tx->port;

@@ -114,6 +114,15 @@ uint32_t sn_engine_conns(const struct sn_engine *e);
 enum sn_err sn_engine_endpoint_add(struct sn_engine *e, const struct sn_endpoint *ep, sn_time now);
 enum sn_err sn_engine_endpoint_del(struct sn_engine *e, uint8_t id, sn_time now);
 void sn_engine_limits_set(struct sn_engine *e, const struct sn_pm_limits *limits);
+/* One step of a policy outside. SN_E_INVAL: it makes no sense, SN_E_NOTCONN: there is no such connection or subflow. */
+enum sn_err sn_engine_pm_command(struct sn_engine *e, const struct sn_pm_command *cmd, sn_time now);
+/* Events of connections and paths: a bounded queue, filled only while somebody watches. */
+void sn_engine_watch(struct sn_engine *e, bool on);
+uint32_t sn_engine_events(struct sn_engine *e, struct sn_pm_event *out, uint32_t n, uint64_t *lost);
+/* When they should be taken: soon after the first, at once when the queue fills up; SN_TIME_NEVER: there are none. */
+sn_time sn_engine_events_due(const struct sn_engine *e);
+/* They are due: says so once, then not for a while. */
+bool sn_engine_events_ask(struct sn_engine *e, sn_time now);
 
 /* Views. conn_info fills at most n records starting at table index *cursor, returns how many, advances *cursor
  * (UINT32_MAX at the end). */

@@ -91,6 +91,19 @@
 	X(OFOQueue, "data queued out of order at connection level")               \
 	X(OFOQueueTail, "out-of-order data queued at the tail")                   \
 	X(DuplicateData, "data received a second time at connection level")       \
+	X(MPCurrEstab, "MPTCP connections there are")                             \
+	X(MPJoinSynBackupRx, "MP_JOIN SYN received with the backup flag")         \
+	X(MPJoinSynAckBackupRx, "MP_JOIN SYN/ACK received with the backup flag")  \
+	X(MPJoinPortSynRx, "MP_JOIN SYN received at an announced port")           \
+	X(MPJoinPortAckRx, "MP_JOIN ACK received at an announced port")           \
+	X(MPJoinPortSynAckRx, "MP_JOIN SYN/ACK received from an announced port")  \
+	X(MismatchPortSynRx, "MP_JOIN SYN received at a port never announced")    \
+	X(MPJoinSynTxCreatSkErr, "joins not opened: no record left")              \
+	X(MPJoinSynTxBindErr, "joins not opened: no local port left")             \
+	X(MPJoinSynTxConnectErr, "joins not opened: no way there, or no TCP record") \
+	X(PortAdd, "ADD_ADDR received with a port")                               \
+	X(AddAddrTxDrop, "ADD_ADDR put off: no subflow to send it on")            \
+	X(RmSubflow, "subflows left for a REMOVE_ADDR")                           \
 	X(AddAddr, "ADD_ADDR received")                                           \
 	X(AddAddrTx, "ADD_ADDR sent")                                             \
 	X(EchoAdd, "ADD_ADDR echo received")                                      \

@@ -62,6 +62,8 @@ struct sn_tcp_up {
 	/* Asked only while buffers are short: may in-order data be taken, ssn being the relative sequence number of its first
 	 * byte? What is refused was not acknowledged and comes again. May be NULL. */
 	bool (*admit)(struct sn_subflow *, const struct sn_buf *b, uint32_t ssn);
+	/* TCP could send without having been answered (pacing, a tail probe): a time to schedule as well. NULL: as `acked`. */
+	void (*room)(struct sn_subflow *, sn_time now);
 };
 
 /* Everything needed to open a flow. */
@@ -84,6 +86,26 @@ struct sn_tcp_estimate {
 	uint64_t bytes_sent, bytes_acked, bytes_received, bytes_retrans;
 	uint64_t segs_sent, segs_received, retrans, rtos;
 	uint8_t state; /* enum sn_tcp_state */
+};
+
+/* What nobody needs but people. */
+struct sn_tcp_details {
+	const char *cc;
+	uint64_t pacing_rate; /* bytes/s, 0: not paced */
+	uint64_t delivered;
+	uint32_t snd_wnd, rcv_wnd;      /* bytes, as last advertised */
+	uint32_t unacked, lost, sacked; /* bytes; segments */
+	uint32_t rcv_ooo;               /* buffers out of order */
+	uint8_t ca, backoff, snd_wscale, rcv_wscale;
+	uint8_t options; /* enum sn_tcp_option */
+	bool reordering;
+	sn_time last_sent, last_recv;
+};
+
+struct sn_tcp_sent {
+	sn_time at;      /* last transmission */
+	uint32_t before; /* transmissions before that */
+	uint32_t len;    /* bytes from the one asked for to the end of the segment */
 };
 
 enum sn_tcp_close { SN_TCP_CLOSE_ORDERLY, SN_TCP_CLOSE_RESET };
@@ -126,10 +148,14 @@ struct sn_tcp_ops {
 	 * receive use `rcv_slack` bytes beyond what was advertised. opt_reserve: bytes of MPTCP options on data segments. */
 	void (*set_shared_window)(struct sn_tcp *, bool on, uint32_t opt_reserve);
 	void (*estimate)(const struct sn_tcp *, struct sn_tcp_estimate *);
+	void (*details)(const struct sn_tcp *, struct sn_tcp_details *);
 	const struct sn_flow *(*flow)(const struct sn_tcp *);
 	uint32_t (*peer_window)(const struct sn_tcp *); /* last window field received, scaled, bytes */
 	/* True while every byte sent was acknowledged at subflow level. */
 	bool (*idle)(const struct sn_tcp *);
+	/* What is known of the segment with this byte, looked for among the oldest that are not acknowledged. False: it is not
+	 * among them. May be NULL: nothing is sent over again before a timeout. */
+	bool (*sent_at)(const struct sn_tcp *, uint64_t dsn, struct sn_tcp_sent *);
 	/* Buffers are short: drops out-of-order queues of more than `most` buffers that wait for the same byte as at the last
 	 * call, and all of more than `hog`. May be NULL. */
 	void (*prune)(struct sn_engine *, uint32_t most, uint32_t hog);

@@ -11,6 +11,19 @@ void sn_worker_limits_set(struct sn_worker *w, const struct sn_pm_limits *limits
 {
 	sn_engine_limits_set(w->engine, limits);
 }
+
+int sn_worker_pm_command(struct sn_worker *w, const struct sn_pm_command *cmd)
+{
+	return sn_engine_pm_command(w->engine, cmd, w->now);
+}
+
+void sn_worker_watch(struct sn_worker *w, bool on) { sn_engine_watch(w->engine, on); }
+
+uint32_t sn_worker_events(struct sn_worker *w, struct sn_pm_event *out, uint32_t n, uint64_t *lost)
+{
+	return sn_engine_events(w->engine, out, n, lost);
+}
+
 void sn_worker_drain(struct sn_worker *w) { sn_engine_drain(w->engine, w->now); }
 
 void sn_worker_abort(struct sn_worker *w)

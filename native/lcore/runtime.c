@@ -67,6 +67,7 @@ static void engine_cfg(struct sn_runtime *rt)
 	if (c->sched)
 		e->sched = c->sched;
 	e->csum = c->csum;
+	e->no_join = c->no_join;
 	/* The strings lie in the shared mapping: valid in every process. */
 	if (c->cc[0])
 		e->cc = rt->cfg.cc;

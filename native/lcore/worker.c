@@ -274,7 +274,8 @@ int sn_worker_run(struct sn_worker *w, uint64_t until_ns)
 		}
 		int why = (now >= until_ns ? SN_RUN_DEADLINE : 0) |
 			  (w->control && sn_ring_pending(w->control) ? SN_RUN_CONTROL : 0) |
-			  (w->engine->counters.app_violation != violations ? SN_RUN_VIOLATION : 0);
+			  (w->engine->counters.app_violation != violations ? SN_RUN_VIOLATION : 0) |
+			  (sn_engine_events_ask(w->engine, now) ? SN_RUN_EVENTS : 0);
 		if (SN_UNLIKELY(why))
 			return why;
 		if (work || w->busy_poll || next <= now)
@@ -285,6 +286,7 @@ int sn_worker_run(struct sn_worker *w, uint64_t until_ns)
 		}
 		worked = false;
 		sn_time until = SN_MIN(SN_MIN(next, (sn_time)until_ns), now + LONGEST_SLEEP);
+		until = SN_MIN(until, sn_engine_events_due(w->engine));
 		bool ok = sleep_until(w, until);
 		now = clock_now();
 		cnc->idle_ns += now - w->now;

@@ -91,10 +91,13 @@ static enum sn_syn_verdict take_join(struct sn_engine *e, uint16_t port, const s
 		return SN_SYN_FORWARD;
 	}
 	e->counters.MPJoinSynRx++;
+	e->counters.MPJoinSynBackupRx += j->backup != 0;
 	if (!c || !c->mptcp || !c->fully || c->dead || c->doomed || c->finished || c->finishing) {
 		e->counters.MPJoinNoTokenFound++;
 		return refuse(e, SN_RST_PROTOCOL, opts, opt_len);
 	}
+	e->counters.MPJoinPortSynRx += flow->lport != c->flow.lport;
+	e->counters.MismatchPortSynRx += !sn_pm_port_ok(c, flow->lport);
 	bool first = flow->lport == c->flow.lport && sn_addr_eq(&flow->local, &c->flow.local);
 	if (c->failing || (e->cfg.no_join && first) || !sn_pm_port_ok(c, flow->lport) ||
 	    sn_pm_extra(c) >= e->cfg.limits.subflows) {

@@ -32,7 +32,8 @@ bool sn_mptcp_init(struct sn_engine *e)
 	m->bucket = sn_region_take(r, buckets * sizeof *m->bucket);
 	m->bucket_mask = buckets - 1;
 	m->retry.fire = retry_fire;
-	return ok && m->generation && m->bucket;
+	m->event = sn_region_take(r, SN_PM_EVENTS * sizeof *m->event);
+	return ok && m->generation && m->bucket && m->event;
 }
 
 /* --- lists --- */
@@ -101,6 +102,7 @@ struct sn_conn *sn_conn_new(struct sn_engine *e, uint32_t slot, sn_time now)
 	c->snd_edge = UINT32_MAX;
 	c->ann_cur = -1;
 	c->t_rtx.fire = sn_retrans_fire;
+	c->t_mend.fire = sn_mend_fire;
 	c->t_fin.fire = sn_close_fin_fire;
 	c->t_close.fire = sn_close_fire;
 	c->t_pm.fire = sn_pm_fire;
@@ -111,7 +113,9 @@ void sn_conn_free(struct sn_conn *c)
 {
 	struct sn_engine *e = c->e;
 	SN_ASSERT(c->nsf == 0);
+	sn_pm_tell(c, SN_PM_CLOSED);
 	sn_wheel_cancel(&e->wheel, &c->t_rtx);
+	sn_wheel_cancel(&e->wheel, &c->t_mend);
 	sn_wheel_cancel(&e->wheel, &c->t_fin);
 	sn_wheel_cancel(&e->wheel, &c->t_close);
 	sn_wheel_cancel(&e->wheel, &c->t_pm);

@@ -29,16 +29,16 @@ enum {
 	SN_SYNACK_TRIES = 4, /* timeouts of a SYN/ACK: 31 s in all with an initial one of 1 s */
 	SN_PATH_TRIES = 4,   /* failed joins over one pair of addresses that never worked */
 	SN_PATH_EAGER = 90,
-	SN_STALE_LOSS_CNT = 4, /* intervals without an answer that make a subflow stale */
-	SN_STALE_RTOS = 2,     /* or timeouts of TCP in a row */
+	SN_STALE_SRTTS = 4,    /* round trips of silence that make a subflow stale */
 	SN_SYN_TRIES_MPTCP = 2 /* lost SYNs with MP_CAPABLE before one without is tried */
 };
 #define SN_REFUSE_MAX     (500 * SN_MSEC) /* how long a subflow is held up for want of buffers */
 #define SN_CLOSE_TIMEOUT  (120 * SN_SEC)  /* orphans, and connections that wait for a new subflow */
 #define SN_PATH_AGAIN     (700 * SN_MSEC) /* for SN_PATH_EAGER tries, then SN_PATH_LATER */
 #define SN_PATH_LATER     (10 * SN_SEC)
-#define SN_PATH_PROVEN    (2 * SN_SEC)  /* a subflow that lived so long proves its path */
-#define SN_FINISH_TIMEOUT (20 * SN_SEC) /* subflows still open after both DATA_FINs were acknowledged */
+#define SN_STALE_LEAST    (100 * SN_MSEC) /* and so long at least */
+#define SN_PATH_PROVEN    (2 * SN_SEC)    /* a subflow that lived so long proves its path */
+#define SN_FINISH_TIMEOUT (20 * SN_SEC)   /* subflows still open after both DATA_FINs were acknowledged */
 
 /* MP_TCPRST reasons, RFC 8684 3.6. */
 enum sn_rst_reason {
@@ -76,8 +76,12 @@ enum sn_sf_owe {
 	SN_OWE_INFINITE = 64 /* on data, after MP_FAIL: sf->infinite_ssn */
 };
 
-/* A join's origin, for counting failures: endpoint 0..15, remote 16.., or the re-join of a connection without subflow. */
-enum { SN_WHY_REMOTE = 16, SN_WHY_REJOIN = 0xfe, SN_WHY_PEER = 0xff };
+/* A join's origin, for counting failures: endpoint 0..15, remote 16.., one more port of the first pair of addresses, the
+ * re-join of a connection without subflow; a policy outside looks after its own. */
+enum { SN_WHY_REMOTE = 16, SN_WHY_POLICY = 0xfc, SN_WHY_PORTS = 0xfd, SN_WHY_REJOIN = 0xfe, SN_WHY_PEER = 0xff };
+
+/* sn_conn.ann_cur of an address that a policy outside had announced: no endpoint of the table. */
+enum { SN_ANN_POLICY = SN_MAX_ENDPOINTS };
 
 struct sn_subflow {
 	struct sn_conn *conn;
@@ -143,6 +147,8 @@ struct sn_sent {
 	uint32_t redone;   /* bytes from the start that were sent again */
 	uint16_t carriers; /* bit per subflow slot */
 	bool need;         /* to be sent again elsewhere */
+	uint8_t extra_slot;
+	sn_time extra; /* last extra copy (mend.c) of the beginning, by extra_slot; 0: none */
 };
 
 /* Failed joins over one path: SN_PATH_TRIES of them end it, unless it once worked. */
@@ -239,6 +245,9 @@ struct sn_conn {
 	uint32_t stall_len;
 	sn_time rtx_base; /* last progress or retransmission */
 	uint8_t rtx_backoff, fin_backoff;
+	bool mended;        /* extra copies went out since the last DATA_ACK that helped (mend.c) */
+	uint32_t mend_left; /* bytes that may go so */
+	sn_time mend_gap;   /* how old the last head had to be */
 
 	/* Receiving. */
 	uint64_t remote_idsn;
@@ -261,10 +270,13 @@ struct sn_conn {
 	sn_time ann_deadline;
 	struct sn_mp_add_addr ann;
 	struct sn_mp_remove_addr removed;
-	struct sn_path_try ep_try[SN_MAX_ENDPOINTS], rejoin;
+	struct sn_path_try ep_try[SN_MAX_ENDPOINTS], rejoin, ports;
+	bool pm_told;  /* CREATED was: CLOSED will be */
+	bool pm_begun; /* the path manager has had its first look */
 
 	/* Timers of a connection. */
 	struct sn_timer t_rtx;   /* connection-level retransmission and window probe (retrans.c) */
+	struct sn_timer t_mend;  /* the hole at the head (mend.c) */
 	struct sn_timer t_fin;   /* DATA_FIN again (close.c) */
 	struct sn_timer t_close; /* end of patience (close.c) */
 	struct sn_timer t_pm;    /* ADD_ADDR again, next try of a join (pm.c) */
@@ -394,6 +406,15 @@ void sn_retrans_push(struct sn_conn *c, sn_time now);  /* reinjection as far as 
 void sn_retrans_check(struct sn_conn *c, sn_time now); /* arms the timer, notices a stalled receiver */
 void sn_retrans_fire(struct sn_timer *t, sn_time now);
 
+/* `len` bytes from dsn on, which s holds, once more, by this subflow. Returns their record, NULL if they were not sent. */
+struct sn_sent *sn_retrans_piece(struct sn_conn *c, struct sn_sent *s, uint64_t dsn, uint32_t len,
+				 struct sn_subflow *sf, sn_time now);
+
+/* --- mend.c: holes that last --- */
+void sn_mend_check(struct sn_conn *c, sn_time now); /* arms the timer */
+void sn_mend_acked(struct sn_conn *c, uint64_t bytes, sn_time now);
+void sn_mend_fire(struct sn_timer *t, sn_time now);
+
 /* --- path.c: paths that fall silent --- */
 void sn_path_sent(struct sn_subflow *sf, sn_time now); /* before data is handed to TCP */
 void sn_path_heard(struct sn_subflow *sf, const struct sn_tcp_seg *seg, sn_time now);
@@ -423,9 +444,23 @@ uint8_t sn_pm_local_id(const struct sn_conn *c, const struct sn_addr *addr);
 bool sn_pm_is_backup(const struct sn_conn *c, const struct sn_addr *addr);
 /* May a join come to this local port? */
 bool sn_pm_port_ok(const struct sn_conn *c, uint16_t lport);
+/* Announces what is in c->ann as ann_cur. */
+void sn_pm_announce(struct sn_conn *c, const struct sn_mp_add_addr *a, int8_t cur, sn_time now);
+/* See pm.c. */
+void sn_pm_withdraw(struct sn_conn *c, const struct sn_endpoint *ep, bool told, sn_time now);
+/* Our wish for one subflow; tells the peer (MP_PRIO). */
+void sn_pm_prio(struct sn_subflow *sf, bool backup, sn_time now);
 uint32_t sn_pm_extra(const struct sn_conn *c); /* subflows beyond the first that count against the limit */
 
+/* --- pm_events.c: what path managers outside are told --- */
+void sn_pm_tell(struct sn_conn *c, enum sn_pm_event_kind kind);
+void sn_pm_tell_addr(struct sn_conn *c, enum sn_pm_event_kind kind, uint8_t remote_id, const struct sn_mp_add_addr *a);
+void sn_pm_tell_sf(struct sn_subflow *sf, enum sn_pm_event_kind kind, enum sn_err err);
+
 /* --- pm_join.c: which joins to open --- */
+/* One join, now. False: no way there, no port or no record is left. */
+bool sn_pm_open(struct sn_conn *c, const struct sn_addr *local, const struct sn_addr *remote, uint16_t rport,
+		uint8_t remote_id, bool backup, sn_time now);
 void sn_pm_joins(struct sn_conn *c, sn_time now, sn_time *next);
 sn_time sn_join_ack_delay(const struct sn_subflow *sf);
 void sn_join_ack_fire(struct sn_timer *t, sn_time now);

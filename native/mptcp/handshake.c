@@ -38,8 +38,11 @@ void sn_conn_keyed(struct sn_conn *c, uint64_t remote_key)
 
 void sn_conn_fully(struct sn_conn *c)
 {
+	bool before = c->fully;
 	c->fully = true;
 	c->pm_dirty = true;
+	if (!before)
+		sn_pm_tell(c, SN_PM_ESTABLISHED);
 	sn_conn_wake(c);
 }
 
@@ -53,6 +56,8 @@ void sn_sf_up(struct sn_subflow *sf, sn_time now)
 		sn_wheel_cancel(&c->e->wheel, &c->t_close); /* a subflow again: no need to give up */
 	c->pm_dirty = true;
 	sn_path_up(sf);
+	if (sf->kind == SN_SF_JOIN)
+		sn_pm_tell_sf(sf, SN_PM_SUB_ESTABLISHED, SN_OK);
 	sn_conn_wake(c);
 }
 
@@ -87,6 +92,8 @@ static bool synack_join(struct sn_subflow *sf, const struct sn_tcp_seg *seg, sn_
 		return false;
 	}
 	c->e->counters.MPJoinSynAckRx++;
+	c->e->counters.MPJoinSynAckBackupRx += j->backup != 0;
+	c->e->counters.MPJoinPortSynAckRx += sf->flow.rport != c->flow.rport;
 	sf->remote_nonce = j->nonce;
 	sf->remote_id = j->addr_id;
 	sn_mp_hmac_join(c->remote_key, c->local_key, sf->remote_nonce, sf->local_nonce, h);
@@ -124,6 +131,7 @@ static bool third_ack(struct sn_subflow *sf, const struct sn_tcp_seg *seg, sn_ti
 			return false;
 		}
 		c->e->counters.MPJoinAckRx++;
+		c->e->counters.MPJoinPortAckRx += sf->flow.lport != c->flow.lport;
 		if (sn_mp_equal(mp->join.hmac, sf->hmac, sizeof sf->hmac)) {
 			c->joined = true; /* not before: anybody who saw the token can send a SYN */
 			return true;
@@ -258,6 +266,7 @@ static void up_established(struct sn_subflow *sf, sn_time now)
 	sn_sf_up(sf, now);
 	if (c->state == SN_CONN_CONNECTING) {
 		sn_conn_set_state(c, SN_CONN_ESTABLISHED);
+		sn_pm_tell(c, SN_PM_CREATED);
 		c->owe_open = true;
 		/* An answer came only when the option was gone: that is the path's doing. */
 		if (c->no_option)
@@ -281,6 +290,12 @@ static void up_acked(struct sn_subflow *sf, sn_time now)
 {
 	sf->late = sf->owns = false;
 	sn_path_acked(sf, now);
+	sn_conn_wake(sf->conn);
+}
+
+static void up_room(struct sn_subflow *sf, sn_time now)
+{
+	(void)now;
 	sn_conn_wake(sf->conn);
 }
 
@@ -380,6 +395,7 @@ const struct sn_tcp_up sn_mptcp_up = {
 	.segment = up_segment,
 	.data = up_data,
 	.acked = up_acked,
+	.room = up_room,
 	.options = sn_mp_options,
 	.window = up_window,
 	.rto = up_rto,

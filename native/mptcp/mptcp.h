@@ -54,6 +54,10 @@ uint32_t sn_mptcp_last_words(const struct sn_engine *e, const struct sn_subflow 
 
 enum sn_err sn_mptcp_endpoint_add(struct sn_engine *e, const struct sn_endpoint *ep, sn_time now);
 enum sn_err sn_mptcp_endpoint_del(struct sn_engine *e, uint8_t id, sn_time now);
+enum sn_err sn_mptcp_pm_command(struct sn_engine *e, const struct sn_pm_command *cmd, sn_time now);
+/* pm_events.c */
+void sn_mptcp_watch(struct sn_engine *e, bool on);
+uint32_t sn_mptcp_events(struct sn_engine *e, struct sn_pm_event *out, uint32_t n, uint64_t *lost);
 /* Limits were changed: connections look again at what they may open. */
 void sn_mptcp_policy_changed(struct sn_engine *e);
 uint32_t sn_mptcp_conn_info(const struct sn_engine *e, uint32_t *cursor, struct sn_conn_info *out, uint32_t n);

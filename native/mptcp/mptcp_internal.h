@@ -32,10 +32,12 @@ struct sn_listener {
 	struct sn_addr laddr; /* any: every address of ours */
 };
 
+#define SN_PM_EVENTS_SOON (5 * SN_MSEC) /* how long an event may wait for others */
+
 /* Why a connection waits for its application. */
 enum sn_block { SN_BLOCK_CQ = 0, SN_BLOCK_RX = 1, SN_BLOCK_KINDS = 2 };
 
-enum { SN_MPTCP_CHANNELS = 64, SN_CONN_INDEX_BITS = 20, SN_BLACKHOLES = 64 };
+enum { SN_MPTCP_CHANNELS = 64, SN_CONN_INDEX_BITS = 20, SN_BLACKHOLES = 64, SN_PM_EVENTS = 1024 };
 
 /* A destination that SYNs with MP_CAPABLE do not reach (RFC 8684 3.1, 3.7). */
 struct sn_blackhole {
@@ -66,6 +68,13 @@ struct sn_mptcp {
 	struct sn_chunk *zombies;                /* chunks whose connection is gone while a port still reads them */
 	struct sn_blackhole blackhole[SN_BLACKHOLES];
 	bool draining; /* no new connections */
+
+	/* What path managers outside are told (pm_events.c). */
+	bool watched;
+	struct sn_pm_event *event; /* ring of SN_PM_EVENTS */
+	uint32_t event_head, event_n;
+	uint64_t event_lost;
+	sn_time event_due; /* with event_n: when they should be taken */
 };
 
 #endif

@@ -3,10 +3,11 @@
  * Paths that fall silent. TCP's own timeout is made for one path and waits at least 200 ms; with another path beside it a
  * connection need not wait: a subflow with data in flight that answers nothing for about one and a half round trips is
  * `silent`. What it carries is sent again elsewhere (the tail of a transfer as well), nothing new goes there, and it is
- * asked by empty segments until it answers. SN_STALE_LOSS_CNT intervals without an answer make it `stale`, as the
- * kernel calls it; that only shows, what follows from it follows from silence already.
+ * asked by empty segments until it answers. If that lasts for SN_STALE_SRTTS round trips and at least SN_STALE_LEAST while
+ * another subflow is answered, it is `stale`, as the kernel calls it; that only shows, what follows from it follows from
+ * silence already. Timeouts of TCP count for nothing here: how short they are is a matter of TCP's profile.
  *
- *            data in flight, nothing heard for PTO               intervals >= SN_STALE_LOSS_CNT
+ *            data in flight, nothing heard for PTO               for long, others get on
  *   (fine) ------------------------------------------> silent ----------------------------------> silent, stale
  *      ^     an acknowledgement makes progress            |  an empty segment is answered: TCP sends what it lost now
  *      +--------------------------------------------------+
@@ -32,7 +33,8 @@ static sn_time pto(const struct sn_subflow *sf)
 		return SN_SEC;
 	sn_time margin = SN_MIN(SN_MAX(4 * est.rttvar, est.srtt / 2), est.srtt);
 	sn_time t = SN_MAX(est.srtt + margin, PTO_MIN) + PTO_SLACK;
-	return est.in_flight <= est.mss ? t + PTO_LONE : t;
+	/* Not what TCP believes to be in flight: after a timeout that is next to nothing. */
+	return est.bytes_sent - est.bytes_acked <= est.mss ? t + PTO_LONE : t;
 }
 
 void sn_path_sent(struct sn_subflow *sf, sn_time now)
@@ -57,12 +59,24 @@ static void doubt_all(struct sn_conn *c)
 
 void sn_path_up(struct sn_subflow *sf) { doubt_all(sf->conn); }
 
-static void stale(struct sn_subflow *sf)
+/* Silent for long while another subflow got on. */
+static void check_stale(struct sn_subflow *sf, sn_time now)
 {
+	struct sn_conn *c = sf->conn;
+	struct sn_tcp_estimate est;
+	bool others = false;
+
 	if (sf->stale)
 		return;
+	c->ops->estimate(sf->tcp, &est);
+	if (now < sf->heard + SN_MAX(SN_STALE_SRTTS * est.srtt + 4 * est.rttvar, SN_STALE_LEAST))
+		return;
+	for (uint32_t i = 0; i < SN_MAX_SUBFLOWS; i++)
+		others |= c->sf[i] != sf && sn_sf_usable(c->sf[i]) && c->sf[i]->heard > sf->heard;
+	if (!others)
+		return;
 	sf->stale = true;
-	sf->conn->e->counters.SubflowStale++;
+	c->e->counters.SubflowStale++;
 }
 
 static void fall_silent(struct sn_subflow *sf)
@@ -76,13 +90,16 @@ static void fall_silent(struct sn_subflow *sf)
 
 void sn_path_rto(struct sn_subflow *sf, uint32_t in_a_row, sn_time now)
 {
-	(void)now;
+	(void)in_a_row;
+	/* Timers of a data centre are short, and one of TCP's may expire while answers come (the oldest segment was lost
+	 * twice, say): only silence counts, unless there is nobody else to compare with. */
+	if (!sf->silent && sf->conn->nsf > 1 && now < sf->heard + pto(sf))
+		return;
 	if (!sf->silent)
 		fall_silent(sf);
 	else
 		sn_sent_doubt(sf->conn, sf->slot);
-	if (in_a_row >= SN_STALE_RTOS)
-		stale(sf);
+	check_stale(sf, now);
 }
 
 void sn_path_acked(struct sn_subflow *sf, sn_time now)
@@ -133,8 +150,7 @@ void sn_path_fire(struct sn_timer *t, sn_time now)
 		fall_silent(sf);
 	if (sf->silences < UINT8_MAX)
 		sf->silences++;
-	if (sf->silences >= SN_STALE_LOSS_CNT)
-		stale(sf);
+	check_stale(sf, now);
 	/* A peer whose handshake is not over would answer without an MPTCP option: that means fallback. */
 	if (c->fully)
 		c->ops->probe(sf->tcp, now);

@@ -85,6 +85,8 @@ static void remember(struct sn_conn *c, const struct sn_mp_add_addr *a)
 			return; /* a second announcement changes nothing (RFC 8684 3.4.1) */
 		accepted += r->used && r->accepted;
 	}
+	/* As the kernel: a peer that wants no join to its first address means the others to be used. */
+	uint32_t limit = SN_MAX(c->e->cfg.limits.add_addr_accepted, c->peer_no_join ? 1u : 0u);
 	/* Id 0 is the first subflow's address (RFC 8684 3.4.1). */
 	if (!free_slot || !a->id || !plausible(c->e, &a->addr)) {
 		c->e->counters.AddAddrDrop++;
@@ -92,15 +94,28 @@ static void remember(struct sn_conn *c, const struct sn_mp_add_addr *a)
 	}
 	*free_slot = (struct sn_remote){
 		.used = true,
-		.accepted = accepted < c->e->cfg.limits.add_addr_accepted,
+		.accepted = accepted < limit || c->e->cfg.limits.manual,
 		.id = a->id,
 		.port = a->has_port ? a->port : 0,
 		.addr = a->addr,
 	};
 	if (!free_slot->accepted)
 		c->e->counters.AddAddrDrop++;
+	/* A fullmesh endpoint counts failures over all of its targets: a new one deserves new tries. */
+	for (uint32_t i = 0; i < SN_MAX_ENDPOINTS; i++)
+		if (c->e->mptcp.endpoint[i].flags & SN_EP_FULLMESH)
+			c->ep_try[i] = (struct sn_path_try){.worked = c->ep_try[i].worked};
+	sn_pm_tell_addr(c, SN_PM_ANNOUNCED, a->id, a);
 	c->pm_dirty = true;
 	sn_conn_wake(c);
+}
+
+/* The one under way is done with. */
+static void announced(struct sn_conn *c)
+{
+	if (c->ann_cur < SN_MAX_ENDPOINTS)
+		c->ann_done |= 1u << c->ann_cur;
+	c->ann_cur = -1;
 }
 
 static void take_add_addr(struct sn_subflow *sf, const struct sn_mp_add_addr *a, sn_time now)
@@ -110,14 +125,14 @@ static void take_add_addr(struct sn_subflow *sf, const struct sn_mp_add_addr *a,
 	if (a->echo) {
 		c->e->counters.EchoAdd++;
 		if (c->ann_cur >= 0 && a->id == c->ann.id && sn_addr_eq(&a->addr, &c->ann.addr)) {
-			c->ann_done |= 1u << c->ann_cur;
-			c->ann_cur = -1;
+			announced(c);
 			c->pm_dirty = true;
 			sn_conn_wake(c);
 		}
 		return;
 	}
 	c->e->counters.AddAddr++;
+	c->e->counters.PortAdd += a->has_port;
 	if (sn_mp_hmac_add_addr(c->remote_key, c->local_key, a) != a->hmac) {
 		c->e->counters.AddAddrDrop++;
 		return;
@@ -136,12 +151,15 @@ static void take_remove_addr(struct sn_conn *c, const struct sn_mp_remove_addr *
 		c->e->counters.RmAddr++;
 		if (id == 0)
 			c->peer_no_join = true;
+		sn_pm_tell_addr(c, SN_PM_REMOVED, id, NULL);
 		for (uint32_t i = 0; i < SN_MAX_REMOTES; i++)
 			if (c->remote[i].used && c->remote[i].id == id)
 				c->remote[i].used = false;
 		for (uint32_t i = 0; i < SN_MAX_SUBFLOWS; i++)
-			if (c->sf[i] && c->sf[i]->tcp && c->sf[i]->remote_id == id)
+			if (c->sf[i] && c->sf[i]->tcp && c->sf[i]->remote_id == id) {
+				c->e->counters.RmSubflow++;
 				sn_sf_leave(c->sf[i], now);
+			}
 	}
 }
 
@@ -155,9 +173,12 @@ bool sn_pm_segment(struct sn_subflow *sf, const struct sn_tcp_seg *seg, sn_time 
 			(SN_MP_BIT(SN_MP_ADD_ADDR) | SN_MP_BIT(SN_MP_REMOVE_ADDR) | SN_MP_BIT(SN_MP_PRIO)))))
 		return true;
 	if (mp->present & SN_MP_BIT(SN_MP_PRIO)) {
+		bool before = sf->peer_backup;
 		c->e->counters.MPPrioRx++;
 		sf->peer_backup = mp->prio_backup != 0;
 		sn_sf_backup(sf);
+		if (sf->peer_backup != before)
+			sn_pm_tell_sf(sf, SN_PM_SUB_PRIORITY, SN_OK);
 		sn_conn_wake(c);
 	}
 	if (mp->present & SN_MP_BIT(SN_MP_ADD_ADDR))
@@ -175,13 +196,24 @@ static void announce_send(struct sn_conn *c, sn_time now)
 	struct sn_tcp_estimate est;
 
 	c->ann_deadline = now + SN_SEC;
-	if (!sf)
+	if (!sf) {
+		c->e->counters.AddAddrTxDrop++;
 		return;
+	}
 	c->ops->estimate(sf->tcp, &est);
 	c->ann_deadline = now + SN_MAX(SN_SEC, 3 * est.srtt);
 	c->ann_tries++;
 	c->e->counters.AddAddrTx++;
 	ack_with(sf, SN_OWE_ADD_ADDR, now);
+}
+
+void sn_pm_announce(struct sn_conn *c, const struct sn_mp_add_addr *a, int8_t cur, sn_time now)
+{
+	c->ann = *a;
+	c->ann.hmac = sn_mp_hmac_add_addr(c->local_key, c->remote_key, a);
+	c->ann_cur = cur;
+	c->ann_tries = 0;
+	announce_send(c, now);
 }
 
 /* ADD_ADDR: one at a time. */
@@ -196,10 +228,9 @@ static void announce(struct sn_conn *c, sn_time now)
 			announce_send(c, now);
 			return;
 		}
-		c->ann_done |= 1u << c->ann_cur;
-		c->ann_cur = -1;
+		announced(c);
 	}
-	for (uint32_t i = 0; i < SN_MAX_ENDPOINTS; i++) {
+	for (uint32_t i = 0; !c->e->cfg.limits.manual && i < SN_MAX_ENDPOINTS; i++) {
 		const struct sn_endpoint *ep = &table[i];
 		if (!ep->id || !(ep->flags & SN_EP_SIGNAL) || (c->ann_done & 1u << i))
 			continue;
@@ -210,13 +241,20 @@ static void announce(struct sn_conn *c, sn_time now)
 			c->ann_done |= 1u << i;
 			continue;
 		}
-		a.hmac = sn_mp_hmac_add_addr(c->local_key, c->remote_key, &a);
-		c->ann = a;
-		c->ann_cur = (int8_t)i;
-		c->ann_tries = 0;
-		announce_send(c, now);
+		sn_pm_announce(c, &a, (int8_t)i, now);
 		return;
 	}
+}
+
+/* The first subflow began before anybody could ask for backup. */
+static void begin(struct sn_conn *c, sn_time now)
+{
+	c->pm_begun = true;
+	if (c->e->cfg.limits.manual || !sn_pm_is_backup(c, &c->flow.local))
+		return;
+	for (uint32_t i = 0; i < SN_MAX_SUBFLOWS; i++)
+		if (c->sf[i] && c->sf[i]->kind == SN_SF_CAPABLE && !c->sf[i]->our_backup)
+			sn_pm_prio(c->sf[i], true, now);
 }
 
 void sn_pm_check(struct sn_conn *c, sn_time now)
@@ -228,8 +266,10 @@ void sn_pm_check(struct sn_conn *c, sn_time now)
 	/* Nothing moves in either direction any more. */
 	if (c->shut && c->peer_fin && c->snd_una == c->snd_end)
 		return;
+	if (!c->pm_begun)
+		begin(c, now);
 	announce(c, now);
-	if (!c->server)
+	if (!c->server && !c->e->cfg.limits.manual)
 		sn_pm_joins(c, now, &next);
 	if (c->ann_cur >= 0)
 		next = SN_MIN(next, c->ann_deadline);
@@ -260,6 +300,20 @@ void sn_mptcp_policy_changed(struct sn_engine *e)
 	}
 }
 
+void sn_pm_prio(struct sn_subflow *sf, bool backup, sn_time now)
+{
+	bool before = sf->our_backup;
+
+	sf->our_backup = backup;
+	sn_sf_backup(sf);
+	if (!sn_sf_usable(sf) || !sf->conn->fully)
+		return;
+	sf->conn->e->counters.MPPrioTx++;
+	ack_with(sf, SN_OWE_PRIO, now);
+	if (backup != before)
+		sn_pm_tell_sf(sf, SN_PM_SUB_PRIORITY, SN_OK);
+}
+
 /* The backup flag of an endpoint changed: MP_PRIO on the subflows that use its address. */
 static void tell_priority(struct sn_conn *c, const struct sn_endpoint *ep, sn_time now)
 {
@@ -267,12 +321,7 @@ static void tell_priority(struct sn_conn *c, const struct sn_endpoint *ep, sn_ti
 		struct sn_subflow *sf = c->sf[i];
 		if (!sf || memcmp(sf->flow.local.b, ep->addr, 16))
 			continue;
-		sf->our_backup = (ep->flags & SN_EP_BACKUP) != 0;
-		sn_sf_backup(sf);
-		if (!sn_sf_usable(sf) || !c->fully)
-			continue;
-		c->e->counters.MPPrioTx++;
-		ack_with(sf, SN_OWE_PRIO, now);
+		sn_pm_prio(sf, (ep->flags & SN_EP_BACKUP) != 0, now);
 	}
 	sn_conn_wake(c);
 }
@@ -297,7 +346,7 @@ enum sn_err sn_mptcp_endpoint_add(struct sn_engine *e, const struct sn_endpoint 
 	struct sn_addr addr;
 
 	memcpy(addr.b, ep->addr, 16);
-	if (!ep->id || (ep->flags & ~(SN_EP_SIGNAL | SN_EP_SUBFLOW | SN_EP_BACKUP | SN_EP_FULLMESH)))
+	if (!ep->id || (ep->flags & ~(SN_EP_SIGNAL | SN_EP_SUBFLOW | SN_EP_BACKUP | SN_EP_FULLMESH | SN_EP_LAMINAR)))
 		return SN_E_INVAL;
 	if (sn_net_addr_port(e, &addr) < 0)
 		return SN_E_ADDRNOTAVAIL;
@@ -320,7 +369,7 @@ enum sn_err sn_mptcp_endpoint_add(struct sn_engine *e, const struct sn_endpoint 
 
 /* Tells the peer that an address is gone and leaves the subflows that use it. The address that the connection began with
  * has the id 0 on the wire; it is given up only if something else is left. */
-static void withdraw(struct sn_conn *c, const struct sn_endpoint *ep, bool told, sn_time now)
+void sn_pm_withdraw(struct sn_conn *c, const struct sn_endpoint *ep, bool told, sn_time now)
 {
 	struct sn_subflow *by = NULL, *other = NULL;
 	bool first = memcmp(c->flow.local.b, ep->addr, 16) == 0 && !ep->tcp_port;
@@ -352,6 +401,7 @@ static void withdraw(struct sn_conn *c, const struct sn_endpoint *ep, bool told,
 		for (uint32_t k = 0; k < SN_MAX_REMOTES; k++)
 			if (c->remote[k].used && sn_addr_eq(&c->remote[k].addr, &sf->flow.remote))
 				c->remote[k].path.over = true;
+		c->e->counters.RmSubflow++;
 		sn_sf_leave(sf, now);
 	}
 	if (first)
@@ -376,7 +426,7 @@ enum sn_err sn_mptcp_endpoint_del(struct sn_engine *e, uint8_t id, sn_time now)
 		if (c->ann_cur == (int)at)
 			c->ann_cur = -1;
 		if (c->mptcp && c->fully && !c->dead && !c->finished && !c->finishing)
-			withdraw(c, &gone, told, now);
+			sn_pm_withdraw(c, &gone, told, now);
 		c->ep_try[at] = (struct sn_path_try){0};
 		c->pm_dirty = true;
 		sn_conn_wake(c);

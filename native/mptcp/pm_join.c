@@ -4,7 +4,11 @@
  *   subflow endpoint   from its address, to the peer's first address if that can be reached from there, else to an
  *                      announced one
  *   announced address  from the address of the port that leads there, once
- *   fullmesh endpoint  from its address to every address of the peer
+ *   laminar endpoint   an announced address is joined from one of these that the connection does not use yet; if there are
+ *                      any, from no other address
+ *   fullmesh endpoint  from its address to every address of the peer; where these lead, announced addresses are joined from
+ *                      no other
+ *   ndiffports N       N subflows over the first pair of addresses, from different ports
  *   first subflow lost over the first pair of addresses again
  * A path that never worked is tried SN_PATH_TRIES times with growing pauses. One that did is tried every SN_PATH_AGAIN for
  * a minute and every SN_PATH_LATER then, so that it is in use again soon after it is back. What the peer refuses for good
@@ -61,11 +65,16 @@ static bool join(struct sn_conn *c, const struct sn_addr *local, const struct ta
 	int32_t port = sn_net_route(c->e, local, &t->addr);
 
 	p->tried = now;
-	if (port < 0 || sn_net_port_choose(c->e, &flow) != SN_OK)
+	if (port < 0 || sn_net_port_choose(c->e, &flow) != SN_OK) {
+		c->e->counters.MPJoinSynTxConnectErr += port < 0;
+		c->e->counters.MPJoinSynTxBindErr += port >= 0;
 		return false;
+	}
 	struct sn_subflow *sf = sn_sf_new(c, SN_SF_JOIN, &flow, (uint16_t)port);
-	if (!sf)
+	if (!sf) {
+		c->e->counters.MPJoinSynTxCreatSkErr++;
 		return false;
+	}
 	sf->our_backup = backup;
 	sn_sf_backup(sf);
 	sf->local_id = sn_pm_local_id(c, local);
@@ -74,8 +83,10 @@ static bool join(struct sn_conn *c, const struct sn_addr *local, const struct ta
 	sn_engine_random(c->e, &sf->local_nonce, sizeof sf->local_nonce);
 	c->joined = true;
 	sf->hurry = p->worked && p->fails <= SN_PATH_EAGER;
-	if (!sn_sf_open(sf, now))
+	if (!sn_sf_open(sf, now)) {
+		c->e->counters.MPJoinSynTxConnectErr++;
 		return false;
+	}
 	if (sf->hurry)
 		sn_wheel_arm(&c->e->wheel, &sf->t_join, now + SN_PATH_AGAIN);
 	return true;
@@ -135,6 +146,63 @@ static void from_endpoints(struct sn_conn *c, sn_time now, sn_time *next)
 	}
 }
 
+/* Is there an endpoint of this kind; with an address: one that leads there? */
+static bool has(const struct sn_conn *c, enum sn_endpoint_flag flag, const struct sn_addr *to)
+{
+	for (uint32_t i = 0; i < SN_MAX_ENDPOINTS; i++) {
+		const struct sn_endpoint *ep = &c->e->mptcp.endpoint[i];
+		struct sn_addr local;
+		memcpy(local.b, ep->addr, 16);
+		if (ep->id && (ep->flags & flag) && (!to || sn_net_route(c->e, &local, to) >= 0))
+			return true;
+	}
+	return false;
+}
+
+/* A laminar endpoint that leads to an announced address and that no subflow of the connection uses; after a failure the
+ * next one has its turn. */
+static const struct sn_endpoint *laminar(const struct sn_conn *c, const struct sn_remote *r)
+{
+	const struct sn_endpoint *found[SN_MAX_ENDPOINTS];
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < SN_MAX_ENDPOINTS; i++) {
+		const struct sn_endpoint *ep = &c->e->mptcp.endpoint[i];
+		struct sn_addr local;
+		memcpy(local.b, ep->addr, 16);
+		if (ep->id && (ep->flags & SN_EP_LAMINAR) && !exists(c, &local, NULL) &&
+		    sn_net_route(c->e, &local, &r->addr) >= 0)
+			found[n++] = ep;
+	}
+	return n ? found[r->path.fails % n] : NULL;
+}
+
+/* Where a join to an announced address is to come from. */
+static bool source(const struct sn_conn *c, const struct sn_remote *r, struct sn_addr *local, bool *backup)
+{
+	static const struct sn_addr any;
+
+	*backup = false;
+	if (has(c, SN_EP_FULLMESH, &r->addr))
+		return false;
+	if (has(c, SN_EP_LAMINAR, NULL)) {
+		const struct sn_endpoint *ep = laminar(c, r);
+		if (!ep)
+			return false;
+		memcpy(local->b, ep->addr, 16);
+		*backup = (ep->flags & SN_EP_BACKUP) != 0;
+		return true;
+	}
+	/* Accepted for the sake of the C flag alone: subflow endpoints may go there. */
+	if (!c->e->cfg.limits.add_addr_accepted)
+		return false;
+	int32_t port = sn_net_route(c->e, &any, &r->addr);
+	if (port < 0)
+		return false;
+	*local = *sn_net_port_addr(c->e, (uint16_t)port);
+	return true;
+}
+
 static void to_announced(struct sn_conn *c, sn_time now, sn_time *next)
 {
 	for (uint32_t i = 0; i < SN_MAX_REMOTES && may_join_more(c); i++) {
@@ -142,13 +210,36 @@ static void to_announced(struct sn_conn *c, sn_time now, sn_time *next)
 		if (!r->used || !r->accepted || !due(&r->path, now, next))
 			continue;
 		struct target t = announced(c, r);
-		struct sn_addr any = {{0}};
-		int32_t port = exists(c, NULL, &t) ? -1 : sn_net_route(c->e, &any, &t.addr);
-		if (port >= 0 && !join(c, sn_net_port_addr(c->e, (uint16_t)port), &t, false,
-				       (uint8_t)(SN_WHY_REMOTE + i), &r->path, now)) {
+		struct sn_addr local;
+		bool backup;
+		if (exists(c, NULL, &t) || !source(c, r, &local, &backup))
+			continue;
+		if (!join(c, &local, &t, backup, (uint8_t)(SN_WHY_REMOTE + i), &r->path, now)) {
 			note_failure(&r->path, false, now);
 			*next = SN_MIN(*next, r->path.next);
 		}
+	}
+}
+
+/* ndiffports. */
+static void more_ports(struct sn_conn *c, sn_time now, sn_time *next)
+{
+	struct target t = initial(c);
+	uint32_t n = 0;
+
+	if (c->e->cfg.limits.ndiffports < 2 || c->peer_no_join)
+		return;
+	for (uint32_t i = 0; i < SN_MAX_SUBFLOWS; i++) {
+		const struct sn_subflow *sf = c->sf[i];
+		n += sf && sf->state != SN_SF_LEAVING && sn_addr_eq(&sf->flow.local, &c->flow.local) &&
+		     sn_addr_eq(&sf->flow.remote, &t.addr) && sf->flow.rport == t.port;
+	}
+	/* Of none the re-join is the first. */
+	for (; n && n < c->e->cfg.limits.ndiffports && may_join_more(c) && due(&c->ports, now, next); n++) {
+		if (join(c, &c->flow.local, &t, false, SN_WHY_PORTS, &c->ports, now))
+			continue;
+		note_failure(&c->ports, false, now);
+		*next = SN_MIN(*next, c->ports.next);
 	}
 }
 
@@ -180,6 +271,15 @@ void sn_pm_joins(struct sn_conn *c, sn_time now, sn_time *next)
 	from_endpoints(c, now, next);
 	to_announced(c, now, next);
 	again(c, now, next);
+	more_ports(c, now, next);
+}
+
+bool sn_pm_open(struct sn_conn *c, const struct sn_addr *local, const struct sn_addr *remote, uint16_t rport,
+		uint8_t remote_id, bool backup, sn_time now)
+{
+	struct target t = {.addr = *remote, .port = rport, .id = remote_id};
+	struct sn_path_try once = {0};
+	return join(c, local, &t, backup, SN_WHY_POLICY, &once, now);
 }
 
 static struct sn_path_try *path_of(const struct sn_subflow *sf)
@@ -187,6 +287,8 @@ static struct sn_path_try *path_of(const struct sn_subflow *sf)
 	struct sn_conn *c = sf->conn;
 	if (sf->kind == SN_SF_CAPABLE || sf->why == SN_WHY_REJOIN)
 		return &c->rejoin;
+	if (sf->why == SN_WHY_PORTS)
+		return &c->ports;
 	if (sf->why < SN_WHY_REMOTE)
 		return &c->ep_try[sf->why];
 	if (sf->why < SN_WHY_REMOTE + SN_MAX_REMOTES)
@@ -207,6 +309,8 @@ void sn_pm_sf_gone(struct sn_subflow *sf, enum sn_err err, sn_time now)
 	struct sn_path_try *p = path_of(sf);
 
 	c->pm_dirty = true;
+	if (sf->kind != SN_SF_PLAIN && c->mptcp && !c->finishing && !c->finished && !c->dead)
+		sn_pm_tell_sf(sf, SN_PM_SUB_CLOSED, err);
 	if (!p)
 		return;
 	if (sf->since && now - sf->since >= SN_PATH_PROVEN) {

@@ -3,8 +3,8 @@
  * Connection-level retransmission (RFC 8684 3.3.6): which subflow carried what, sending it again on another one, and the
  * receiver that acknowledged everything at TCP level but not by DATA_ACK.
  *
- * Timer: t_rtx runs while data is outstanding or the peer's window is shut. Subflows idle, which is a stalled receiver: one
- * RTT (at least 5 ms) after the last acknowledgement of any kind, doubled from the ninth firing without progress on, at
+ * Timer: t_rtx runs while data is outstanding or the peer's window is shut. Subflows idle, which is a stalled receiver: half
+ * an RTT (at least 5 ms) after the last acknowledgement of any kind, doubled from the ninth firing without progress on, at
  * most 1 s. Else the largest RTO (at least 200 ms), doubled for each firing.
  */
 #include "mptcp/conn.h"
@@ -125,6 +125,7 @@ static bool split(struct sn_conn *c, struct sn_sent *s, uint32_t len)
 	t->dsn += len;
 	t->len -= len;
 	t->redone = 0;
+	t->extra = 0;
 	s->len = len;
 	s->next = t;
 	if (c->sent_tail == s)
@@ -176,6 +177,27 @@ void sn_retrans_push(struct sn_conn *c, sn_time now)
 			return;
 }
 
+struct sn_sent *sn_retrans_piece(struct sn_conn *c, struct sn_sent *s, uint64_t dsn, uint32_t len,
+				 struct sn_subflow *sf, sn_time now)
+{
+	/* Each piece knows its own carriers: what is not sent again here must not look as if it had been. */
+	if (dsn != s->dsn && sn_dsn_lt(c->snd_una, dsn)) {
+		if (!split(c, s, (uint32_t)(dsn - s->dsn)))
+			return NULL;
+		s = s->next;
+	}
+	uint32_t before = (uint32_t)(dsn - s->dsn);
+	len = SN_MIN(len, s->len - before);
+	if (before + len != s->len && !split(c, s, before + len))
+		return NULL;
+	if (send_again(c, sf, dsn, len, now) < len)
+		return NULL;
+	s->carriers |= (uint16_t)(1u << sf->slot);
+	c->need -= s->need;
+	s->need = false;
+	return s;
+}
+
 /* --- stalled receiver, shut window --- */
 
 static bool all_idle(const struct sn_conn *c)
@@ -204,7 +226,7 @@ static sn_time interval(const struct sn_conn *c, bool idle)
 	}
 	if (idle) {
 		uint32_t shift = c->rtx_backoff > STALL_EAGER ? c->rtx_backoff - STALL_EAGER : 0;
-		return SN_MIN(SN_MAX(srtt, 5 * SN_MSEC) << shift, SN_MAX(SN_SEC, 2 * srtt));
+		return SN_MIN(SN_MAX(srtt / 2, 5 * SN_MSEC) << shift, SN_MAX(SN_SEC, 2 * srtt));
 	}
 	return SN_MIN(SN_MAX(SN_MAX(2 * srtt, rto), 200 * SN_MSEC) << SN_MIN(c->rtx_backoff, 12), 60 * SN_SEC);
 }
@@ -289,7 +311,7 @@ void sn_retrans_fire(struct sn_timer *t, sn_time now)
 	if (sf && shut) {
 		c->e->counters.tcp_probes++;
 		c->ops->probe(sf->tcp, now);
-	} else if (sf) {
+	} else if (sf && c->fully) { /* a peer that fell back would take it for new data */
 		struct sn_tcp_estimate est;
 		c->ops->estimate(sf->tcp, &est);
 		c->stall_len = est.mss ? 2 * est.mss : 1024; /* two segments: their ACK is not delayed */

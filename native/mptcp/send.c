@@ -131,8 +131,9 @@ void sn_send_data_ack(struct sn_conn *c, uint64_t ack, sn_time now)
 	if (sn_dsn_leq(ack, c->snd_una))
 		return;
 	c->bytes_acked += ack - c->snd_una;
-	c->snd_una = ack;
 	c->rtx_base = now;
+	sn_mend_acked(c, ack - c->snd_una, now);
+	c->snd_una = ack;
 	if (c->rtx_backoff) {
 		c->rtx_backoff = 0;
 		sn_wheel_cancel(&c->e->wheel, &c->t_rtx); /* it stands far off: sn_retrans_check arms it anew */

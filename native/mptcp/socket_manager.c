@@ -265,6 +265,7 @@ void sn_conn_work(struct sn_conn *c, sn_time now)
 		sn_close_fin(c, now);
 		sn_close_check(c, now);
 		sn_retrans_check(c, now);
+		sn_mend_check(c, now);
 		if (c->credit)
 			sn_recv_credit(c, now);
 		if (c->dup_rx && c->last_rx && sn_sf_usable(c->last_rx))

@@ -132,6 +132,6 @@ void sn_netlab_dir_stats(const struct sn_netlab_dir *d, sn_time now, struct sn_n
 	*out = d->stats;
 	out->lost = d->half.lost - d->flushed;
 	out->overflow = d->half.overflow;
-	out->backlog_ns = *d->half.busy > now ? *d->half.busy - now : 0;
+	out->backlog_ns = d->half.wire->busy > now ? d->half.wire->busy - now : 0;
 	out->queue_bytes = (uint64_t)((__uint128_t)out->backlog_ns * d->wire.rate_bps / (8 * SN_SEC));
 }

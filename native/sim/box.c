@@ -174,6 +174,12 @@ void sn_sim_middle_send(struct sn_sim_middle *m, uint32_t dir, struct sn_buf *b)
 	const struct sn_sim_box *c = m->cfg;
 	struct sn_sim_frame f;
 
+	struct sn_sim_stall *stall = m->sim->stall;
+	if (SN_UNLIKELY(stall[0].on || stall[1].on) && sn_sim_frame_parse(&f, b)) {
+		sn_sim_stall_frame(&stall[!dir], &f, false);
+		if (sn_sim_stall_frame(&stall[dir], &f, true))
+			sn_sim_frame_finish(&f, b, m->sim->soft_csum);
+	}
 	if (idle(c)) {
 		on_link(m, dir, b);
 		return;

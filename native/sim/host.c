@@ -140,7 +140,7 @@ static bool worker_init(struct sn_sim_worker *w, struct sn_sim_host *h, uint32_t
 	ec.csum = side ? c->csum_b : c->csum_a;
 	if (c->rto_min_ns)
 		ec.tcp.rto_min = c->rto_min_ns;
-	ec.limits = (struct sn_pm_limits){c->subflows, c->add_addr_accepted};
+	ec.limits = (struct sn_pm_limits){.subflows = c->subflows, .add_addr_accepted = c->add_addr_accepted};
 	ec.pool = &h->pool.pool;
 	ec.hooks = (struct sn_engine_hooks){.ctx = w, .tx = hook_tx, .forward = hook_forward, .random = hook_random};
 	struct sn_rng secret = sn_rng_seed(c->seed, 0x3000 + side);
@@ -168,7 +168,8 @@ static bool worker_init(struct sn_sim_worker *w, struct sn_sim_host *h, uint32_t
 		if (side == 1 && (c->pm & SN_SIM_PM_SIGNAL))
 			ep.flags = SN_EP_SIGNAL;
 		if (side == 0 && (c->pm & (SN_SIM_PM_SUBFLOW | SN_SIM_PM_FULLMESH)))
-			ep.flags = (uint8_t)(SN_EP_SUBFLOW | (c->pm & SN_SIM_PM_FULLMESH ? SN_EP_FULLMESH : 0));
+			ep.flags = (uint8_t)(SN_EP_SUBFLOW | (c->pm & SN_SIM_PM_FULLMESH ? SN_EP_FULLMESH : 0) |
+					     (c->pm & SN_SIM_PM_BACKUP ? SN_EP_BACKUP : 0));
 		/* The initial subflow's own address needs no endpoint. */
 		if (p && ep.flags && sn_engine_endpoint_add(w->engine, &ep, h->sim->now) != SN_OK)
 			return false;

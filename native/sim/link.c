@@ -8,7 +8,7 @@ void sn_sim_half_init(struct sn_sim_half *l, const struct sn_sim_link *cfg, uint
 	l->cfg = cfg;
 	l->start = start;
 	l->start_seed = sn_rng_seed(seed, 0x8000 + stream).at;
-	l->busy = &l->own_busy;
+	l->wire = l;
 	l->rng = sn_rng_seed(seed, 0x1000 + stream);
 }
 
@@ -33,9 +33,9 @@ static void insert(struct sn_sim_half *l, struct sn_buf *b, sn_time at)
 
 uint64_t sn_sim_half_backlog(const struct sn_sim_half *l, sn_time now)
 {
-	sn_time from = SN_MAX(*l->busy, now);
+	sn_time from = SN_MAX(l->wire->busy, now);
 
-	return (uint64_t)((__uint128_t)(from - now) * l->cfg->rate_bps / (8 * SN_SEC));
+	return (uint64_t)((__uint128_t)(from - now) * l->wire->cfg->rate_bps / (8 * SN_SEC));
 }
 
 /* Loss, independent or in bursts. The state of the burst moves with every frame. */
@@ -69,8 +69,8 @@ static bool off(const struct sn_sim_half *l, sn_time now)
 
 void sn_sim_half_send(struct sn_sim_half *l, struct sn_buf *b, sn_time now)
 {
-	const struct sn_sim_link *c = l->cfg;
-
+	const struct sn_sim_link *c = l->cfg, *w = l->wire->cfg;
+	sn_time *busy = &l->wire->busy;
 	struct sn_sim_frame f;
 	uint32_t payload = sn_sim_frame_parse(&f, b) ? f.payload : 0;
 
@@ -81,19 +81,19 @@ void sn_sim_half_send(struct sn_sim_half *l, struct sn_buf *b, sn_time now)
 		sn_buf_free(b);
 		return;
 	}
-	if (c->rate_bps) {
-		sn_time from = SN_MAX(*l->busy, now);
-		uint64_t backlog = c->queue_bytes || c->ecn_bytes ? sn_sim_half_backlog(l, now) : 0;
-		if (c->queue_bytes && backlog + b->len > c->queue_bytes && from > now) {
+	if (w->rate_bps) {
+		sn_time from = SN_MAX(*busy, now);
+		uint64_t backlog = w->queue_bytes || w->ecn_bytes ? sn_sim_half_backlog(l, now) : 0;
+		if (w->queue_bytes && backlog + b->len > w->queue_bytes && from > now) {
 			l->overflow++;
 			sn_buf_free(b);
 			return;
 		}
-		if (c->ecn_bytes && backlog + b->len > c->ecn_bytes)
+		if (w->ecn_bytes && backlog + b->len > w->ecn_bytes)
 			l->marked += sn_sim_frame_mark(b);
-		*l->busy = from + (sn_time)((__uint128_t)b->len * 8 * SN_SEC / c->rate_bps);
+		*busy = from + (sn_time)((__uint128_t)b->len * 8 * SN_SEC / w->rate_bps);
 	} else {
-		*l->busy = now;
+		*busy = now;
 	}
 	if (lost(l, payload, now)) {
 		l->lost++;
@@ -103,7 +103,7 @@ void sn_sim_half_send(struct sn_sim_half *l, struct sn_buf *b, sn_time now)
 	if (sn_rng_chance(&l->rng, c->corrupt) && b->len > 54 && sn_get16(b->data + 12) == 0x0800)
 		b->data[14 + sn_rng_below(&l->rng, b->len - 14)] ^= (uint8_t)(1u << sn_rng_below(&l->rng, 8));
 
-	sn_time at = *l->busy + c->delay_ns;
+	sn_time at = *busy + c->delay_ns;
 	if (c->jitter_ns)
 		at += sn_rng_below(&l->rng, c->jitter_ns + 1);
 	bool held = sn_rng_chance(&l->rng, c->reorder);
@@ -140,5 +140,5 @@ void sn_sim_half_set_down(struct sn_sim_half *l, bool down)
 		sn_buf_free(sn_sim_half_take(l));
 	}
 	if (down)
-		l->own_busy = l->last = 0;
+		l->busy = l->last = 0;
 }

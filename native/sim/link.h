@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * One direction of a path: a tail-drop queue in front of a wire, by arithmetic. The wire is busy until `*busy`; a frame
- * that arrives earlier waits, and is dropped if the backlog would exceed the queue.
+ * One direction of a path: a tail-drop queue in front of a wire, by arithmetic. The wire is taken until `busy`; a frame
+ * that arrives earlier waits, and is dropped if the backlog would exceed the queue. Links may share one wire: its rate, its
+ * queue and its marking are then those of the link that owns it, delay and faults remain each link's own.
  */
 #ifndef SN_SIM_LINK_H
 #define SN_SIM_LINK_H
@@ -21,11 +22,11 @@ struct sn_sim_half {
 	bool down;
 	bool bad; /* in a burst of losses */
 	sn_time bad_since, start;
-	uint64_t start_seed; /* of the outages */
-	sn_time *busy;       /* the wire is taken until then: own_busy, or another link's if they share one */
-	sn_time own_busy;
-	sn_time last;        /* arrival of the newest frame that keeps its order */
-	struct sn_buf *head; /* in flight, by arrival time (user[0]) */
+	uint64_t start_seed;      /* of the outages */
+	struct sn_sim_half *wire; /* whose wire this link uses: its own, or another link's if they share one */
+	sn_time busy;             /* the own wire is taken until then */
+	sn_time last;             /* arrival of the newest frame that keeps its order */
+	struct sn_buf *head;      /* in flight, by arrival time (user[0]) */
 	struct sn_buf *tail;
 	uint64_t frames, lost, overflow, marked, payload;
 	uint32_t since_loss; /* frames with payload, for loss_every */

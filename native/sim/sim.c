@@ -278,7 +278,7 @@ int sn_sim_run(const struct sn_sim_cfg *cfg, struct sn_sim_result *result)
 		sn_sim_half_init(&sim->link[1][p], &cfg->ba[p], cfg->seed, p + SN_SIM_PATHS, sim->start);
 		sn_sim_middle_init(&sim->box[p], sim, p);
 		for (uint32_t s = 0; s < 2 && cfg->shared; s++)
-			sim->link[s][p].busy = &sim->link[s][0].own_busy;
+			sim->link[s][p].wire = &sim->link[s][0];
 	}
 	if (cfg->segments[0] && !(sim->segments = sn_sim_segments_open(cfg->segments)))
 		sn_sim_fail(sim, "cannot write %s", cfg->segments);

@@ -17,6 +17,7 @@
 #include "sim/link.h"
 #include "sim/rng.h"
 #include "sim/segments.h"
+#include "sim/stall.h"
 #include "sim/trace.h"
 
 struct sn_sim {
@@ -28,6 +29,7 @@ struct sn_sim {
 	struct sn_sim_app app[2];
 	struct sn_sim_half link[2][SN_SIM_PATHS]; /* [0] A to B, [1] B to A */
 	struct sn_sim_middle box[SN_SIM_PATHS];
+	struct sn_sim_stall stall[2]; /* of each host */
 	uint32_t next_event;
 	FILE *segments; /* NULL: none */
 	struct sn_sim_trace trace;

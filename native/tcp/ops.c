@@ -103,6 +103,30 @@ static void op_estimate(const struct sn_tcp *t, struct sn_tcp_estimate *out)
 	};
 }
 
+static void op_details(const struct sn_tcp *t, struct sn_tcp_details *out)
+{
+	*out = (struct sn_tcp_details){
+		.cc = t->cc->name,
+		.pacing_rate = t->ccx.rate,
+		.delivered = t->delivered,
+		.snd_wnd = t->shared ? t->peer_wnd : t->snd_wnd,
+		.rcv_wnd = t->adv_wnd,
+		.unacked = t->snd_nxt - t->snd_una,
+		.lost = t->lost_out,
+		.sacked = t->sacked_out,
+		.rcv_ooo = t->ooo_count,
+		.ca = t->ca,
+		.backoff = t->backoff,
+		.snd_wscale = t->snd_ws,
+		.rcv_wscale = t->rcv_ws,
+		.options = (uint8_t)((t->ts_on ? SN_TCPI_TS : 0) | (t->sack_on ? SN_TCPI_SACK : 0) |
+				     (t->ws_on ? SN_TCPI_WSCALE : 0) | (t->ccx.ecn ? SN_TCPI_ECN : 0)),
+		.reordering = t->reordered,
+		.last_sent = t->last_send,
+		.last_recv = t->last_recv,
+	};
+}
+
 static void op_prune(struct sn_engine *e, uint32_t most, uint32_t hog)
 {
 	for (uint32_t i = 0; i < e->tcp.conns.count; i++) {
@@ -131,6 +155,20 @@ static void op_unreachable(struct sn_engine *e, uint16_t port, uint32_t hop, sn_
 	}
 }
 
+static bool op_sent_at(const struct sn_tcp *t, uint64_t dsn, struct sn_tcp_sent *out)
+{
+	enum { LOOK_AT = 256 };
+	uint32_t n = 0;
+
+	for (const struct sn_tcp_txseg *s = t->txq; s && n < LOOK_AT; s = s->next, n++) {
+		if (dsn - s->dsn >= s->len || (s->flags & SN_TXS_FIN))
+			continue;
+		*out = (struct sn_tcp_sent){s->sent, s->sends, s->len - (uint32_t)(dsn - s->dsn)};
+		return true;
+	}
+	return false;
+}
+
 static const struct sn_flow *op_flow(const struct sn_tcp *t) { return &t->flow; }
 static uint32_t op_peer_window(const struct sn_tcp *t) { return t->peer_wnd; }
 static bool op_idle(const struct sn_tcp *t) { return t->txq == NULL; }
@@ -152,9 +190,11 @@ const struct sn_tcp_ops sn_tcp_native_ops = {
 	.own = sn_tcp_txq_own,
 	.set_shared_window = op_set_shared_window,
 	.estimate = op_estimate,
+	.details = op_details,
 	.flow = op_flow,
 	.peer_window = op_peer_window,
 	.idle = op_idle,
+	.sent_at = op_sent_at,
 	.prune = op_prune,
 	.unreachable = op_unreachable,
 };

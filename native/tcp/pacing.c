@@ -22,7 +22,7 @@ static void fired(struct sn_timer *timer, sn_time now)
 		sn_tcp_send_lost(t, now);
 	t->ccx.asked = now;
 	if (t->owner && !t->dead)
-		t->up->acked(t->owner, now);
+		(t->up->room ? t->up->room : t->up->acked)(t->owner, now);
 	sn_tcp_leave(t);
 }
 

@@ -4,6 +4,8 @@
  */
 #include "tcp/tcp.h"
 
+#define IDLE_MIN (200 * SN_MSEC) /* a pause is no idleness that the network forgets, however short RTO may be */
+
 enum { SHORT_FLIGHT = 32 }; /* segments in flight per flow while records are short */
 
 /* Records are shared by all flows, and looking through them takes time: a peer that takes tiny segments, or acknowledges
@@ -22,7 +24,7 @@ uint32_t sn_tcp_room(struct sn_tcp *t, sn_time now)
 {
 	if (!sn_tcp_can_send(t))
 		return 0;
-	if (SN_UNLIKELY(!t->txq && now - t->last_send > t->rto && t->last_send))
+	if (SN_UNLIKELY(!t->txq && now - t->last_send > SN_MAX(t->rto, IDLE_MIN) && t->last_send))
 		sn_cc_idle(t, now);
 	uint32_t flight = sn_tcp_in_flight(t);
 	uint32_t room = t->cwnd > flight ? t->cwnd - flight : 0;

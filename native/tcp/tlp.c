@@ -43,7 +43,7 @@ void sn_tcp_tlp_send(struct sn_tcp *t, sn_time now)
 	t->e->counters.tcp_tlp++;
 	if (t->owner && sn_tcp_can_send(t) && window_allows(t)) {
 		t->probing = true;
-		t->up->acked(t->owner, now);
+		(t->up->room ? t->up->room : t->up->acked)(t->owner, now);
 		t->probing = false;
 		if (t->dead || !t->txq)
 			return;

@@ -84,3 +84,16 @@ def test_all_paths_down_for_a_while(run: Run) -> None:
     up = tuple(driver.Event(3200 * driver.MS, p, driver.UP) for p in range(2))
     out = run(2, driver.path(100, 5), bytes_ab=8 * MIB, event=down + up)
     assert out.transfer_s[0] < 12
+
+
+def test_shared_link_has_the_rate_of_the_first(run: Run) -> None:
+    """Also where a member of it would be slower by itself: a frame of that one must not take the wire for longer."""
+    links = (driver.path(100, 5), driver.path(1, 5), driver.path(300, 5))
+    out = run(driver.Scenario(ab=links, ba=links, bytes_ab=16 * MIB, shared=True))
+    assert 80 < out.goodput_mbit_s[0] < 100
+
+
+def test_three_paths_are_no_slower_than_one_for_a_short_transfer(run: Run) -> None:
+    link = driver.path(333, 5)
+    one, three = run(1, link, bytes_ab=8 * MIB), run(3, link, bytes_ab=8 * MIB)
+    assert three.goodput_mbit_s[0] >= 1.3 * one.goodput_mbit_s[0]

@@ -26,6 +26,7 @@ class Config:
     grace_s: float = 0.5
     limits: messages.Limits = field(default_factory=messages.Limits)
     endpoints: tuple[messages.Endpoint, ...] = ()
+    path_manager: str = ""
 
 
 @dataclass
@@ -104,6 +105,7 @@ class Worker:
         self.full = 0  # sends to refuse
         self.conns: tuple[messages.ConnInfo, ...] = ()
         self.life = Cnc()
+        self.step_errors: list[int] = []  # answers to path commands, 0 from then on
         self._bell = os.eventfd(0, os.EFD_NONBLOCK)
 
     def cnc(self) -> Cnc:
@@ -152,9 +154,12 @@ class Worker:
             case messages.DetachChannel(session=session):
                 self.forget(session)
                 self.say(messages.ChannelDetached(session=session))
-            case messages.Query(seq=seq, max_conns=most):
+            case messages.Query(seq=seq, max_conns=most, conn=only):
                 info = worker_info(self.index, conns=len(self.conns))
-                self.say(messages.Snapshot(seq=seq, worker=info, conns=self.conns[:most]))
+                conns = tuple(c for c in self.conns if not only or c.conn == only)
+                self.say(messages.Snapshot(seq=seq, worker=info, conns=conns[:most]))
+            case messages.PathCommand(seq=seq):
+                self.say(messages.PathDone(seq, self.step_errors.pop(0) if self.step_errors else 0))
             case messages.Drain():
                 self.say(messages.Drained())
 

@@ -17,6 +17,7 @@ from collections import deque
 from pathlib import Path
 from typing import Any
 
+import ctrl_fake
 import msgspec
 
 from sennit.sdk import address as addresses
@@ -53,6 +54,7 @@ class FakeWorker:
         self.peers: dict[int, Peer] = {}
         self.listeners: dict[int, tuple[str, int]] = {}
         self.commands: deque[Any] = deque()
+        self.choices: list[tuple[int, int]] = []  # (scheduler, congestion control) of each connect and listen
         self.next_conn = 1
         self.slots_out = 0
         self.paused = False
@@ -159,6 +161,8 @@ class FakeWorker:
         peer = self.peers.get(e.conn)
         if peer is not None:
             peer.ops.append(e.op)
+        if e.op in (lib.SN_OP_CONNECT, lib.SN_OP_LISTEN):
+            self.choices.append((e.sched, e.cc))
         if e.op == lib.SN_OP_CONNECT:
             self._connect(e)
         elif e.op == lib.SN_OP_LISTEN:
@@ -303,6 +307,10 @@ class FakeRuntime:
             sock.sendall(
                 framing.encode(messages.Welcome(version=1, instance="default", pid=os.getpid(), workers=self.count))
             )
+        elif isinstance(request, messages.GetConn):
+            known = request.conn in self.workers[request.worker].peers
+            info = ctrl_fake.conn(request.worker, request.conn) if known else None
+            sock.sendall(framing.encode(messages.ConnReply(info)))
         elif isinstance(request, messages.Attach):
             workers = {i: FakeWorker(i) for i in range(self.count)}
             self.sessions.append(workers)

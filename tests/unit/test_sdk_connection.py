@@ -434,3 +434,49 @@ def test_end_of_process_waits_until_closed_connections_delivered(runtime: fake.F
     worker = runtime.workers[conn.worker]
     registry.close()
     assert not worker.peers, "the session ended before the connection was closed"
+
+
+def test_scheduler_and_congestion_control_are_chosen_per_connection(runtime: fake.FakeRuntime) -> None:
+    with sennit.connect(("10.0.0.2", fake.ECHO), cc="bbr", scheduler="roundrobin") as conn:
+        chosen = runtime.workers[conn.worker].choices
+    with sennit.listen(("0.0.0.0", 7001), cc="dctcp"):
+        pass
+    assert chosen[0] == (lib.SN_SCHED_ROUNDROBIN, lib.SN_CC_BBR)
+    assert all(w.choices[-1] == (lib.SN_SCHED_DEFAULT, lib.SN_CC_DCTCP) for w in runtime.workers.values())
+    with pytest.raises(ValueError, match="no congestion control 'vegas'; there are bbr, cubic"):
+        sennit.connect(("10.0.0.2", fake.ECHO), cc="vegas")
+
+
+def test_info_tells_of_the_connection_until_it_is_over(runtime: fake.FakeRuntime) -> None:
+    with sennit.connect(("10.0.0.2", fake.ECHO)) as conn:
+        info = conn.info()
+        assert isinstance(info, sennit.ConnInfo)
+        assert (info.worker, info.conn) == (conn.worker, conn._stream.conn)
+        assert isinstance(info.subflows[0], sennit.SubflowInfo)
+        assert conn.info() == info
+        sockets = len(runtime.sockets)
+        threads = [threading.Thread(target=conn.info) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(5)
+        assert len(runtime.sockets) == sockets  # one question after the other, over one socket
+        conn.sendall(b"works on")
+        assert conn.recv(100) == b"works on"
+        worker, peer = runtime.peer_of(conn)
+        worker.call(lambda w: w.peers.pop(peer.conn))
+        with pytest.raises(OSError, match="over") as caught:
+            conn.info()
+        assert caught.value.errno == errno.ENOTCONN
+        worker.call(lambda w: w.peers.setdefault(peer.conn, peer))
+    with pytest.raises(OSError, match="closed"):
+        conn.info()
+
+
+def test_info_survives_a_control_process_that_comes_back(runtime: fake.FakeRuntime) -> None:
+    with sennit.connect(("10.0.0.2", fake.ECHO)) as conn:
+        conn.info()
+        runtime.sockets[-1].shutdown(socket.SHUT_RDWR)  # only the one for questions
+        with pytest.raises(OSError):
+            conn.info()
+        assert conn.info().conn == conn._stream.conn

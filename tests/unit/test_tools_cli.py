@@ -156,6 +156,20 @@ def test_up_puts_the_command_line_before_the_file(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
+def test_up_takes_the_path_managers_settings(tmp_path: Path) -> None:
+    words = ["up", "--port", "b", "--limits", "3,4,2", "--no-join", "--path-manager", "own:Policy", "--cc", "bbr"]
+    config = up.configuration(cli.make_parser().parse_args([*words, "--endpoint", "10.0.2.1,laminar"]))
+    assert config.limits == messages.Limits(3, 4, 2)
+    assert (config.engine.no_join, config.path_manager, config.engine.congestion_control) == (True, "own:Policy", "bbr")
+    assert config.endpoints[0].flags == ("laminar",)
+    file = tmp_path / "s.toml"
+    file.write_text('ports = ["a"]\npath_manager = "f.py:P"\n[limits]\nndiffports = 3\n[engine]\nno_join = true\n')
+    config = up.configuration(cli.make_parser().parse_args(["up", "--config", str(file)]))
+    assert (config.limits.ndiffports, config.engine.no_join, config.path_manager) == (3, True, "f.py:P")
+    plain = up.configuration(cli.make_parser().parse_args(["up", "--port", "b"]))
+    assert (plain.limits.ndiffports, plain.engine.no_join, plain.path_manager) == (1, False, "")
+
+
 def test_words_of_ip_mptcp() -> None:
     assert endpoint.parse_words("10.0.2.1 signal backup id 3 port 80".split()) == messages.Endpoint(
         3, "10.0.2.1", ("signal", "backup"), 80
@@ -208,8 +222,11 @@ def test_endpoints_and_limits_from_the_command_line(run: Run, directory: Path) -
         status, _, err = run("endpoint", "add", "10.9.9.9")
         assert (status, "10.9.9.9 is not the address of a port of this instance" in err) == (1, True)
         assert run("limits", "set", "subflow", "2") == (0, "", "")
-        assert json.loads(run("limits", "show", "--json")[1]) == {"subflows": 2, "add_addr_accepted": 8}
-        assert run("limits", "show")[1] == "Limits: subflow 2 add_addr_accepted 8\n"
+        assert json.loads(run("limits", "show", "--json")[1])["subflows"] == 2
+        assert run("limits", "set", "ndiffports", "3") == (0, "", "")
+        assert "ndiffports 3" in run("limits", "show")[1]
+        assert run("limits", "set", "ndiffports", "99")[0] == 1
+        assert run("limits", "show")[1] == "Limits: subflow 2 add_addr_accepted 8 ndiffports 3\n"
         assert "outside 0-15" in run("limits", "set", "subflow", "99")[2]
 
     fake.with_server(fake.Handle(), scenario, directory)

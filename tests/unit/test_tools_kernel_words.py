@@ -50,16 +50,20 @@ def test_a_connection_is_written_like_ss_writes_it() -> None:
     text = "\n".join(ss.lines(list(ss.rows((conn,), True, True)), True)).splitlines()
     assert text[0].split()[:4] == ["Netid", "State", "Recv-Q", "Send-Q"]
     assert text[1].split() == ["mptcp", "ESTAB", "0", "42", "10.0.1.1:40000", "10.0.1.2:12000"]
-    assert "subflows:2 subflows_total:3 token:0000abcd bytes_sent:9000" in text[2]
+    assert "subflows:2 token:0000abcd write_seq:0 " in text[2]
+    assert " bytes_sent:9000 subflows_total:3 " in text[2]
     assert text[3].split()[:2] == ["tcp", "ESTAB"]
     assert "rto:210 rtt:10.5/0.5 mss:1424 cwnd:46" in text[4]
-    assert "flags:Me token:0000abcd(id:0)/(id:0)" in text[4]
-    assert "flags:Je" in text[6]
+    assert "flags:Mec token:00000000(id:0)/0000abcd(id:0)" in text[4]
+    assert "flags:Jec" in text[6]
     assert len(text) == 9
 
 
 def test_backup_and_stale_subflows_show_it() -> None:
-    assert "flags:Jeb" in ss.subflow_details(fake.conn(), fake.subflow(1, backup=True))
+    assert "flags:Jbec" in ss.subflow_details(fake.conn(), fake.subflow(1, backup=True))
+    assert "flags:JjBec" in ss.subflow_details(
+        fake.conn(), fake.subflow(1, backup=True, peer_backup=True, active=True)
+    )
     assert ss.subflow_details(fake.conn(), fake.subflow(1, stale=True)).endswith("stale")
 
 

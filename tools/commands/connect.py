@@ -36,7 +36,7 @@ class Connect(Command):
             with transfer.complaints(options.name):
                 connection = sdk.connect(
                     remote, timeout=timeout, source_address=local, mptcp=not options.tcp, scheduler=options.sched,
-                    instance=options.name,
+                    cc=options.cc, instance=options.name,
                 )  # fmt: skip
                 transfer.move(connection, source, sink, options)
         return 0

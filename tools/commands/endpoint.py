@@ -11,7 +11,7 @@ from sennit.tools.client import Client
 from sennit.tools.commands.base import Command, add_instance, add_json, print_json, print_table
 from sennit.tools.errors import UsageError
 
-FLAGS = ("signal", "subflow", "backup", "fullmesh")
+FLAGS = ("signal", "subflow", "backup", "fullmesh", "laminar")
 
 
 def parse_words(words: Sequence[str]) -> messages.Endpoint:
@@ -65,7 +65,7 @@ class EndpointCommand(Command):
         parser.add_argument("action", choices=("add", "change", "del", "show"), metavar="add|change|del|show")
         parser.add_argument(
             "words", nargs="*", metavar="WORD",
-            help="add: ADDRESS [signal] [subflow] [backup] [fullmesh] [id N] [port P]; "
+            help="add: ADDRESS [signal] [subflow] [backup] [fullmesh] [laminar] [id N] [port P]; "
             "change: id N [no]backup [no]fullmesh; del: [id] N",
         )  # fmt: skip
 

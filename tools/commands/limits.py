@@ -10,7 +10,9 @@ from sennit.tools.client import Client
 from sennit.tools.commands.base import Command, add_instance, add_json, print_json, print_table
 from sennit.tools.errors import UsageError
 
-WORDS = {"subflow": "subflows", "subflows": "subflows", "add_addr_accepted": "add_addr_accepted"}
+WORDS = {
+    "subflow": "subflows", "subflows": "subflows", "add_addr_accepted": "add_addr_accepted", "ndiffports": "ndiffports",
+}  # fmt: skip
 
 
 def parse_words(words: Sequence[str]) -> dict[str, int]:
@@ -19,7 +21,7 @@ def parse_words(words: Sequence[str]) -> dict[str, int]:
     rest = iter(words)
     for word in rest:
         if word not in WORDS:
-            raise UsageError(f"'{word}' is no limit; limits are: subflow N add_addr_accepted N")
+            raise UsageError(f"'{word}' is no limit; limits are: subflow N add_addr_accepted N ndiffports N")
         value = next(rest, "")
         if not value.isdigit():
             raise UsageError(f"'{word}' wants a number, not '{value}'")
@@ -31,14 +33,19 @@ def parse_words(words: Sequence[str]) -> dict[str, int]:
 
 class LimitsCommand(Command):
     help = "show and set how many extra subflows and announced addresses a connection may use"
-    examples = "  sennit limits show\n  sennit limits set subflow 8 add_addr_accepted 8\n"
+    examples = (
+        "  sennit limits show\n  sennit limits set subflow 8 add_addr_accepted 8\n"
+        "  sennit limits set ndiffports 3        three subflows over the first pair of addresses\n"
+    )
 
     @classmethod
     def add_arguments(cls, parser: argparse.ArgumentParser) -> None:
         add_instance(parser)
         add_json(parser)
         parser.add_argument("action", choices=("show", "set"), metavar="show|set")
-        parser.add_argument("words", nargs="*", metavar="WORD", help="set: [subflow N] [add_addr_accepted N]")
+        parser.add_argument(
+            "words", nargs="*", metavar="WORD", help="set: [subflow N] [add_addr_accepted N] [ndiffports N]"
+        )
 
     @classmethod
     def run(cls, options: argparse.Namespace) -> int:

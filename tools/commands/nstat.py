@@ -27,6 +27,11 @@ TCP_NAMES = {
     "tcp_ooo": "TcpExtTCPOFOQueue",
     "tcp_ooo_drop": "TcpExtTCPOFODrop",
     "tcp_probes": "TcpExtTCPWinProbe",
+    "tcp_tlp": "TcpExtTCPLossProbes",
+    "tcp_tlp_mended": "TcpExtTCPLossProbeRecovery",
+    "tcp_out_of_window": "TcpExtBeyondWindow",
+    "tcp_syn_drop": "TcpExtListenDrops",
+    "rx_drop_tcp": "TcpInErrs",
 }
 OURS_ONLY = {"MPOptBad"}  # written like the kernel's, but the kernel has none of that name
 

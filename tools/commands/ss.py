@@ -20,6 +20,9 @@ HEADER = ("Netid", "State", "Recv-Q", "Send-Q", "Local Address:Port", "Peer Addr
 Row = tuple[tuple[str, ...], str]  # the columns, and the details below them
 
 
+CA_STATES = {"recovery": "Recovery", "loss": "Loss"}
+
+
 def _milliseconds(us: float) -> str:
     return f"{us / 1000:.3f}".rstrip("0").rstrip(".")
 
@@ -29,19 +32,44 @@ def _words(**values: object) -> str:
     return " ".join(f"{name}:{value}" for name, value in values.items() if value)
 
 
+def _ago(**values: float | None) -> str:
+    """name:milliseconds of what ever was."""
+    return " ".join(f"{name}:{value:.0f}" for name, value in values.items() if value is not None)
+
+
+def _rate(name: str, octets_per_s: float) -> str:
+    return f"{name} {round(octets_per_s * 8)}bps" if octets_per_s else ""
+
+
+def subflow_flags(sf: messages.SubflowInfo) -> str:
+    """The kernel's letters: M or J which handshake, m or j if we began it, B, b backup asked for by the peer, by us,
+    e established, c connected."""
+    return "".join(
+        letter
+        for letter, there in (
+            ("J" if sf.join else "M", True),
+            ("j" if sf.join else "m", sf.active),
+            ("B", sf.peer_backup),
+            ("b", sf.our_backup or (sf.backup and not sf.peer_backup)),
+            ("ec", sf.usable),
+        )
+        if there
+    )
+
+
 def subflow_details(conn: messages.ConnInfo, sf: messages.SubflowInfo) -> str:
     """The line of one subflow, as of a TCP socket with the MPTCP upper-layer protocol."""
-    segments = max(1, sf.cwnd // sf.mss) if sf.mss else 0
-    rates = f"send {round(sf.cwnd * 8 * 1e6 / sf.srtt_us)}bps" if sf.srtt_us else ""
-    # As the kernel's subflow flags: e established, j join, b backup; S where it is stale.
-    flags = ("J" if sf.join else "M") + ("e" if sf.usable else "") + ("b" if sf.backup else "")
+    mss = sf.mss or 1
     words = [
-        "ts sack",
+        " ".join(name for name in ("ts", "sack", "ecn") if name in sf.options),
+        sf.cc,
+        f"wscale:{sf.snd_wscale},{sf.rcv_wscale}" if "wscale" in sf.options else "",
         f"rto:{_milliseconds(sf.rto_us)}",
+        _words(backoff=sf.backoff),
         f"rtt:{_milliseconds(sf.srtt_us)}/{_milliseconds(sf.rttvar_us)}",
         _words(
             mss=sf.mss,
-            cwnd=segments,
+            cwnd=max(1, sf.cwnd // sf.mss) if sf.mss else 0,
             ssthresh=sf.ssthresh // sf.mss if sf.mss and sf.ssthresh < 1 << 30 else 0,
             bytes_sent=sf.bytes_sent,
             bytes_retrans=sf.bytes_retrans,
@@ -50,36 +78,58 @@ def subflow_details(conn: messages.ConnInfo, sf: messages.SubflowInfo) -> str:
             segs_out=sf.segs_sent,
             segs_in=sf.segs_received,
         ),
-        rates,
+        _rate("send", sf.cwnd * 1e6 / sf.srtt_us if sf.srtt_us else 0),
+        _ago(lastsnd=sf.last_sent_ms, lastrcv=sf.last_recv_ms, lastack=sf.last_acked_ms),
+        _rate("pacing_rate", sf.pacing_rate),
+        _rate("delivery_rate", sf.delivery_rate),
         _words(
-            unacked=-(-sf.in_flight // sf.mss) if sf.mss else 0,
+            delivered=-(-sf.delivered // mss),
+            ca_state=CA_STATES.get(sf.ca_state, ""),
+            unacked=-(-sf.unacked // mss),
             retrans=f"0/{sf.retrans}" if sf.retrans else "",
+            lost=sf.lost,
+            sacked=sf.sacked,
+            rcv_ooopack=sf.rcv_ooo,
             minrtt=_milliseconds(sf.min_rtt_us) if sf.min_rtt_us else "",
+            snd_wnd=sf.snd_wnd,
+            rcv_wnd=sf.rcv_wnd,
         ),
     ]
     if conn.mptcp:
-        words.append(f"tcp-ulp-mptcp flags:{flags} token:{conn.token:08x}(id:{sf.local_id})/(id:{sf.remote_id})")
-        if sf.stale:
-            words.append("stale")
+        remote, local = f"{conn.remote_token:08x}(id:{sf.remote_id})", f"{conn.token:08x}(id:{sf.local_id})"
+        words.append(f"tcp-ulp-mptcp flags:{subflow_flags(sf)} token:{remote}/{local}")
+        words += [name for name, there in (("stale", sf.stale), ("silent", sf.silent)) if there]
     return " ".join(word for word in words if word)
 
 
 def conn_details(conn: messages.ConnInfo) -> str:
-    """The line of an MPTCP connection."""
-    joins = sum(sf.join for sf in conn.subflows)
-    return " ".join(
-        (
-            f"subflows:{joins} subflows_total:{len(conn.subflows)}",
-            f"token:{conn.token:08x}",
-            _words(
-                bytes_sent=conn.bytes_sent,
-                bytes_retrans=conn.bytes_retrans,
-                bytes_acked=conn.bytes_acked,
-                bytes_received=conn.bytes_received,
-            ),
-            f"scheduler:{conn.scheduler} {'server' if conn.server else 'client'} worker:{conn.worker}",
-        )
+    """The line of an MPTCP connection, the attributes in the order in which ss writes struct mptcp_info."""
+    words = (
+        f"subflows:{conn.extra_subflows or sum(sf.join for sf in conn.subflows)}",
+        _words(
+            add_addr_signal=conn.add_addr_signal,
+            add_addr_accepted=conn.add_addr_accepted,
+            subflows_max=conn.subflows_max,
+            add_addr_accepted_max=conn.add_addr_accepted_max,
+        ),
+        "fallback" if conn.fallback else "",
+        "remote_key" if conn.remote_key_received else "",
+        f"token:{conn.token:08x} write_seq:{conn.write_seq:x} snd_una:{conn.snd_una:x} rcv_nxt:{conn.rcv_nxt:x}",
+        "csum_enabled" if conn.csum_enabled else "",
+        "deny_join_id0" if conn.peer_no_join else "",
+        _words(
+            retransmits=conn.retransmits,
+            bytes_retrans=conn.bytes_retrans,
+            bytes_sent=conn.bytes_sent,
+            bytes_received=conn.bytes_received,
+            bytes_acked=conn.bytes_acked,
+            subflows_total=len(conn.subflows),
+        ),
+        _ago(last_data_sent=conn.last_sent_ms, last_data_recv=conn.last_recv_ms, last_ack_recv=conn.last_acked_ms),
+        _words(snd_wnd=conn.snd_wnd, rcv_wnd=conn.rcv_wnd),
+        f"scheduler:{conn.scheduler} {'server' if conn.server else 'client'} worker:{conn.worker}",
     )
+    return " ".join(word for word in words if word)
 
 
 def rows(conns: tuple[messages.ConnInfo, ...], mptcp: bool, tcp: bool) -> Iterator[Row]:

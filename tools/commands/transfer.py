@@ -24,6 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", dest="sink", metavar="FILE", help="write to this file instead of standard output")
     parser.add_argument("--tcp", action="store_true", help="plain TCP")
     parser.add_argument("--sched", metavar="NAME", help="packet scheduler: minrtt, roundrobin")
+    parser.add_argument("--cc", metavar="NAME", help="congestion control: cubic, newreno, bbr, dctcp")
     parser.add_argument("--timeout", type=float, metavar="SECONDS", help="give up when nothing happens for so long")
     parser.add_argument("--stats", action="store_true", help="one line about the transfer on standard error")
     parser.add_argument("--json", action="store_true", help="that line as JSON")

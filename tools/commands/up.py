@@ -63,7 +63,7 @@ def add_configuration(parser: argparse.ArgumentParser) -> None:
     cores.add_argument("--lcores", metavar="LIST", help="cores of the workers, like 0-1 or 2,4 (default: 0)")
     cores.add_argument("--coremask", metavar="MASK", help="the same as a hexadecimal mask, like 0x3")
     parser.add_argument("--poll", choices=("adaptive", "busy"), help="sleep when idle (default), or never")
-    parser.add_argument("--cc", choices=("cubic", "newreno"), help="congestion control")
+    parser.add_argument("--cc", choices=("cubic", "newreno", "bbr", "dctcp"), help="congestion control")
     parser.add_argument("--sched", choices=("minrtt", "round-robin"), help="packet scheduler")
     parser.add_argument("--rcvbuf", metavar="BYTES", help="receive buffer of a connection, like 4M")
     parser.add_argument("--buffers", type=int, metavar="N", help="packet buffers per worker")
@@ -73,7 +73,17 @@ def add_configuration(parser: argparse.ArgumentParser) -> None:
         "--endpoint", action="append", metavar="ADDRESS[,WORD...]",
         help="endpoint of the path manager, like 10.0.2.1,subflow,backup; 'all' stands for every port's address",
     )  # fmt: skip
-    parser.add_argument("--limits", metavar="N[,N]", help="extra subflows, accepted ADD_ADDRs (default: 8,8)")
+    parser.add_argument(
+        "--limits", metavar="N[,N[,N]]", help="extra subflows, accepted ADD_ADDRs, ndiffports (default: 8,8,1)"
+    )
+    parser.add_argument(
+        "--no-join", action="store_const", const=True,
+        help="peers may join announced addresses and ports only (C flag of MP_CAPABLE)",
+    )
+    parser.add_argument(
+        "--path-manager", metavar="MODULE:CLASS",
+        help="a policy of your own instead of the kernel's, or FILE.py:CLASS (docs/path-manager.md)",
+    )  # fmt: skip
     parser.add_argument("--group", help="members of this group may use the instance")
     parser.add_argument("--allow-uid", action="append", type=int, metavar="UID", help="this user may use the instance")
 
@@ -95,6 +105,7 @@ def configuration(options: argparse.Namespace) -> Config:
         hugepages=options.hugepages,
         endpoints=endpoints,
         limits=_limits(options.limits),
+        path_manager=options.path_manager,
         group=options.group,
         allow_uid=options.allow_uid,
     )
@@ -103,6 +114,7 @@ def configuration(options: argparse.Namespace) -> Config:
         "scheduler": options.sched,
         "receive_buffer": _size(options.rcvbuf),
         "checksum": options.checksum,
+        "no_join": options.no_join,
     }
     given = {key: value for key, value in engine.items() if value is not None}
     loaded = msgspec.structs.replace(loaded, engine=msgspec.structs.replace(loaded.engine, **given))
@@ -114,8 +126,8 @@ def _limits(text: str | None) -> dict[str, int] | None:
     if text is None:
         return None
     numbers = text.split(",")
-    if len(numbers) > 2 or not all(number.isdigit() for number in numbers):
-        raise UsageError(f"--limits '{text}' is not like 8 or 8,8")
+    if len(numbers) > 3 or not all(number.isdigit() for number in numbers):
+        raise UsageError(f"--limits '{text}' is not like 8 or 8,8 or 8,8,1")
     return dict(zip(messages.Limits.__struct_fields__, map(int, numbers), strict=False))
 
 

@@ -40,11 +40,11 @@ struct sn_runtime_cfg {
 	uint32_t max_subflows, max_segs, max_chunks, max_listeners;
 	uint32_t rcvbuf; /* bytes per connection */
 	uint32_t limit_subflows, limit_add_addr;
-	uint32_t rto_min_us; /* 0: default */
-	uint8_t sched;       /* enum sn_sched_id */
-	uint8_t csum;        /* ask for DSS checksums */
-	uint8_t busy_poll;   /* never sleep */
-	uint8_t pad;
+	uint32_t rto_min_us;         /* 0: default */
+	uint8_t sched;               /* enum sn_sched_id */
+	uint8_t csum;                /* ask for DSS checksums */
+	uint8_t busy_poll;           /* never sleep */
+	uint8_t no_join;             /* C flag of MP_CAPABLE */
 	uint32_t spin_us;            /* keep polling this long after work before sleeping */
 	char cc[16], tcp_engine[16]; /* empty: default */
 	uint8_t secret[16];
@@ -89,7 +89,7 @@ int sn_runtime_flow_drop(struct sn_runtime *rt, uint32_t port, int32_t rule);
 
 /* --- after the fork: worker -------------------------------------------------------------------------------------- */
 /* Why sn_worker_run() came back; bits. */
-enum sn_run { SN_RUN_DEADLINE = 1, SN_RUN_CONTROL = 2, SN_RUN_SIGNAL = 4, SN_RUN_VIOLATION = 8 };
+enum sn_run { SN_RUN_DEADLINE = 1, SN_RUN_CONTROL = 2, SN_RUN_SIGNAL = 4, SN_RUN_VIOLATION = 8, SN_RUN_EVENTS = 16 };
 
 /* Takes worker `index` over, after a death as well: resets its pool and its peers' connections. control: its end of the
  * ring of messages, looked at before every sleep. NULL: see sn_last_error(). */
@@ -110,6 +110,11 @@ void sn_worker_siblings(struct sn_worker *w);
 int sn_worker_endpoint_add(struct sn_worker *w, const struct sn_endpoint *ep);
 int sn_worker_endpoint_del(struct sn_worker *w, uint8_t id);
 void sn_worker_limits_set(struct sn_worker *w, const struct sn_pm_limits *limits);
+int sn_worker_pm_command(struct sn_worker *w, const struct sn_pm_command *cmd);
+/* Keeps events from now on (sn_worker_run() comes back when some wait), or no longer. */
+void sn_worker_watch(struct sn_worker *w, bool on);
+/* Takes up to n events; adds to *lost how many found no room since the last call. */
+uint32_t sn_worker_events(struct sn_worker *w, struct sn_pm_event *out, uint32_t n, uint64_t *lost);
 /* Closes every connection in good order; run until sn_worker_conns() is 0. */
 void sn_worker_drain(struct sn_worker *w);
 /* Ends every connection at once: the peers hear it. */

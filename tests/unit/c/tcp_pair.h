@@ -202,7 +202,8 @@ static inline void up_closed(struct sn_subflow *s, enum sn_err err, sn_time now)
 	s->tcp = NULL;
 }
 static const struct sn_tcp_up up = {up_established, up_segment, up_data, up_acked,  up_options,
-				    up_window,      up_rto,     up_fin,  up_closed, NULL};
+				    up_window,      up_rto,     up_fin,  up_closed, NULL,
+				    NULL};
 
 /* --- the wire ----------------------------------------------------------------------------------------------------- */
 
