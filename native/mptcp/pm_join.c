@@ -144,7 +144,7 @@ static void to_announced(struct sn_conn *c, sn_time now, sn_time *next)
 		struct target t = announced(c, r);
 		struct sn_addr any = {{0}};
 		int32_t port = exists(c, NULL, &t) ? -1 : sn_net_route(c->e, &any, &t.addr);
-		if (port >= 0 && !join(c, sn_net_port_addr(c->e, (uint16_t)port), &t, false,
+		if (port >= 0 && !join(c, sn_net_source(c->e, (uint16_t)port, &t.addr), &t, false,
 				       (uint8_t)(SN_WHY_REMOTE + i), &r->path, now)) {
 			note_failure(&r->path, false, now);
 			*next = SN_MIN(*next, r->path.next);
