@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from sennit.ctrl import contract, links
+from sennit.ctrl import contract, links, policy
 from sennit.shm import messages
 
 log = logging.getLogger("sennit.ctrl")
@@ -136,7 +136,7 @@ class Apps:
                 session=session.number,
                 workers=len(self._links),
                 channel_bytes=session.channels[0].size,
-                addresses=tuple(port.address.split("/", 1)[0] for port in self._handle.port_info()),
+                addresses=policy.port_addresses(self._handle.port_info()),
             )
             send(answer, [fd for channel in session.channels for fd in channel.app_fds])
             session.attached = True

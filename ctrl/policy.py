@@ -7,7 +7,7 @@ Words and rules follow ip-mptcp(8). The table is pure: it knows no worker and no
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
@@ -28,9 +28,9 @@ class PolicyError(Exception):
         self.errno = errno
 
 
-def port_address(port: messages.PortInfo) -> str:
-    """The bare address of a port ("10.0.1.1/24" -> "10.0.1.1")."""
-    return port.address.split("/", 1)[0]
+def port_addresses(ports: Iterable[messages.PortInfo]) -> tuple[str, ...]:
+    """The bare addresses of ports ("10.0.1.1/24" -> "10.0.1.1"), port by port, IPv4 first."""
+    return tuple(address.split("/", 1)[0] for port in ports for address in port.addresses)
 
 
 class Policy:
@@ -112,16 +112,17 @@ class Policy:
     @staticmethod
     def _address(text: str) -> str:
         try:
-            return str(ipaddress.ip_address(text))
+            ip = ipaddress.ip_address(text)
         except ValueError:
-            raise PolicyError(f"'{text}' is no IP address; give one like 10.0.2.1") from None
+            raise PolicyError(f"'{text}' is no IP address; give one like 10.0.2.1 or fd00::1") from None
+        return str((ip.ipv4_mapped or ip) if isinstance(ip, ipaddress.IPv6Address) else ip)
 
     @staticmethod
     def _port_index(address: str, ports: Sequence[messages.PortInfo]) -> int:
         for port in ports:
-            if port_address(port) == address:
+            if address in port_addresses((port,)):
                 return port.index
-        ours = ", ".join(port_address(port) for port in ports)
+        ours = ", ".join(port_addresses(ports))
         raise PolicyError(f"{address} is not the address of a port of this instance (they are: {ours})", EADDRNOTAVAIL)
 
     def _id(self, wanted: int) -> int:

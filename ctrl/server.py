@@ -127,8 +127,8 @@ class Server:
             limits = self._settings.limits
             self._policy.set_limits(limits.subflows, limits.add_addr_accepted, limits.ndiffports)
             for wanted in self._settings.endpoints:
-                # The address "all" stands for one endpoint per port.
-                addresses = [policy.port_address(p) for p in ports] if wanted.address == "all" else [wanted.address]
+                # The address "all" stands for one endpoint per address of a port.
+                addresses = policy.port_addresses(ports) if wanted.address == "all" else (wanted.address,)
                 for address in addresses:
                     self._policy.add(msgspec.structs.replace(wanted, address=address), ports)
         except policy.PolicyError as error:
@@ -222,7 +222,13 @@ class Server:
             )  # fmt: skip
         match request:
             case messages.AddEndpoint():
-                self._tell(self._policy.add(request.endpoint, self._handle.port_info()))
+                put = self._policy.add(request.endpoint, self._handle.port_info())
+                if put.endpoint.port and ":" in put.endpoint.address:
+                    log.warning(
+                        "endpoint %s: beside TCP timestamps there is no room to announce an IPv6 address with a port; "
+                        "peers that use them will not hear of it", put.endpoint.address,
+                    )  # fmt: skip
+                self._tell(put)
                 return messages.Endpoints(self._policy.endpoints)
             case messages.DelEndpoint():
                 self._tell(self._policy.remove(request.id))

@@ -33,6 +33,11 @@ class Flow:
     local: str  # "10.0.1.1:40000"
     remote: str
 
+    @property
+    def kind(self) -> tuple[int, bool]:
+        """The port, and whether it is IPv6."""
+        return self.port, self.local.startswith("[")
+
 
 @dataclass(frozen=True)
 class Rule:
@@ -51,8 +56,14 @@ class Steering:
     def __init__(self, handle: contract.Handle) -> None:
         self._handle = handle
         self._rules: dict[Flow, Rule] = {}
-        self._refused: dict[int, str] = {}  # port -> why it makes no more rules
-        self._able = {port.index for port in handle.port_info() if port.steering == BY_RULE}
+        # Ports and whether IPv6: what can have rules, and why it makes no more.
+        self._refused: dict[tuple[int, bool], str] = {}
+        self._able = {
+            (port.index, ":" in address)
+            for port in handle.port_info()
+            if port.steering == BY_RULE
+            for address in port.addresses
+        }
 
     def useful(self) -> bool:
         """False: one worker gets everything anyway, or no port can do it."""
@@ -68,7 +79,7 @@ class Steering:
         for flow in self._rules:
             counts[flow.port] = counts.get(flow.port, 0) + 1
         for flow, worker in wanted.items():
-            if flow in self._rules or flow.port not in self._able or flow.port in self._refused:
+            if flow in self._rules or flow.kind not in self._able or flow.kind in self._refused:
                 continue
             if counts.get(flow.port, 0) >= MAX_RULES:
                 continue
@@ -91,15 +102,20 @@ class Steering:
         )
 
     def _rung(self, port: messages.PortInfo) -> str:
-        return BY_FORWARD if port.steering == BY_RULE and port.index in self._refused else port.steering
+        """One that makes rules for one family still makes rules."""
+        left = {kind for kind in self._able - self._refused.keys() if kind[0] == port.index}
+        return BY_FORWARD if port.steering == BY_RULE and not left else port.steering
 
     def _ask(self, flow: Flow, worker: int) -> bool:
         try:
             number = self._handle.flow_ask(flow.port, worker, flow.local, flow.remote)
         except OSError as error:
-            # One refusal is an answer for this port: it is not asked again for every packet of every flow.
-            self._refused[flow.port] = error.strerror or str(error)
-            log.info("port %d makes no flow rules: %s; packets are forwarded in software", flow.port, error)
+            # One refusal is an answer for this port and family: it is not asked again for every packet of every flow.
+            self._refused[flow.kind] = error.strerror or str(error)
+            log.info(
+                "port %d makes no flow rules for %s: %s; packets are forwarded in software",
+                flow.port, "IPv6" if flow.kind[1] else "IPv4", error,
+            )  # fmt: skip
             return False
         self._rules[flow] = Rule(number, worker)
         return True

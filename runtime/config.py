@@ -3,7 +3,8 @@
 
     name = "default"
     lcores = "0-1"                      # or coremask = "0x3"
-    ports = ["eth1", "0000:01:00.0"]    # or [[ports]] tables with name, address, gateway, mtu
+    ports = ["eth1", "0000:01:00.0"]    # or [[ports]] tables with name, address, gateway, address6, gateway6, mtu, ipv6
+    ipv6 = true                         # false: IPv6 addresses of interfaces stay with the kernel
     poll = "adaptive"                   # or "busy"
 
     [limits]                            # of the path manager
@@ -37,6 +38,7 @@ MAX_PORTS = 16
 MAX_WORKERS = 64
 MAX_QUEUES_AF_PACKET = 16
 MAX_CORE = 1023
+IPV6_MTU_MIN = 1280  # RFC 8200 5
 PORT_RANGE = 32768  # local ports for connections that we open: the upper half
 
 _PCI = re.compile(r"(?:[0-9a-fA-F]{4}:)?[0-9a-fA-F]{2}:[0-9a-fA-F]{2}\.[0-7]")
@@ -44,12 +46,16 @@ _INTERFACE = re.compile(r"[^\s/,=]{1,15}")
 
 
 class Port(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A Linux interface by name, or a PCI address. address, gateway and mtu are read from an interface if not given."""
+    """A Linux interface by name, or a PCI address. What is not given is read from an interface: one IPv4 and one IPv6
+    address, of which either may be missing, gateways and the MTU."""
 
     name: str
-    address: str | None = None
+    address: str | None = None  # IPv4
     gateway: str | None = None
     mtu: int | None = None
+    address6: str | None = None
+    gateway6: str | None = None
+    ipv6: bool = True  # false: an IPv6 address of the interface stays with the kernel
 
     @property
     def pci(self) -> bool:
@@ -80,6 +86,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     lcores: str = "0"
     coremask: str | None = None
     ports: tuple[Port | str, ...] = ()
+    ipv6: bool = True  # of all ports
     poll: Literal["adaptive", "busy"] = "adaptive"
     spin_us: int = 50  # adaptive: go on polling this long after work
     buffers: int = 16384  # packet buffers per worker
@@ -100,7 +107,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
     @property
     def port_list(self) -> tuple[Port, ...]:
-        return tuple(Port(p) if isinstance(p, str) else p for p in self.ports)
+        ports = (Port(p) if isinstance(p, str) else p for p in self.ports)
+        return tuple(p if self.ipv6 else msgspec.structs.replace(p, ipv6=False) for p in ports)
 
     @property
     def block_ports(self) -> int:
@@ -234,25 +242,58 @@ def check(config: Config) -> None:
 def _check_port(port: Port) -> None:
     if not port.pci and not _INTERFACE.fullmatch(port.name):
         raise ConfigError(f"'{port.name}' is neither the name of an interface nor a PCI address like 0000:01:00.0")
-    if port.pci and port.address is None:
+    if port.pci and port.address is None and port.address6 is None:
         raise ConfigError(
             f"port {port.name} is a PCI device without an address: give one in the TOML file, like "
             'address = "10.0.0.1/24"'
         )
-    if port.address is not None:
-        try:
-            interface = ipaddress.IPv4Interface(port.address)
-        except ValueError:
-            raise ConfigError(f"port {port.name}: address '{port.address}' is not IPv4 like 10.0.0.1/24") from None
-        if "/" not in port.address or interface.network.prefixlen == 0:
-            raise ConfigError(f"port {port.name}: address '{port.address}' needs a prefix length, like 10.0.0.1/24")
-    if port.gateway is not None:
-        try:
-            ipaddress.IPv4Address(port.gateway)
-        except ValueError:
-            raise ConfigError(f"port {port.name}: gateway '{port.gateway}' is not an IPv4 address") from None
+    if not port.ipv6 and (port.address6 is not None or port.gateway6 is not None):
+        raise ConfigError(f"port {port.name}: address6 or gateway6 is given, but ipv6 = false: leave one of them out")
+    _check_address(port.name, "address", port.address, 4)
+    _check_address(port.name, "address6", port.address6, 6)
+    _check_gateway(port.name, "gateway", port.gateway, 4)
+    _check_gateway(port.name, "gateway6", port.gateway6, 6)
+    if port.pci and port.gateway is not None and port.address is None:
+        raise ConfigError(f"port {port.name}: gateway is given without an IPv4 address: leave it out")
+    if port.pci and port.gateway6 is not None and port.address6 is None:
+        raise ConfigError(f"port {port.name}: gateway6 is given without address6: leave it out")
+    if port.address6 is not None and port.mtu is not None and port.mtu < IPV6_MTU_MIN:
+        raise ConfigError(f"port {port.name}: mtu {port.mtu} is too small for IPv6, which needs {IPV6_MTU_MIN}")
     if port.mtu is not None and not 576 <= port.mtu <= 9600:
         raise ConfigError(f"port {port.name}: mtu {port.mtu} must lie between 576 and 9600")
+
+
+def _check_address(name: str, key: str, text: str | None, version: int) -> None:
+    if text is None:
+        return
+    like = "10.0.0.1/24" if version == 4 else "fd00::1/64"
+    try:
+        interface = ipaddress.ip_interface(text)
+    except ValueError:
+        interface = None
+    if interface is None or interface.version != version:
+        raise ConfigError(f"port {name}: {key} '{text}' is not IPv{version} like {like}")
+    if "/" not in text or interface.network.prefixlen == 0:
+        raise ConfigError(f"port {name}: {key} '{text}' needs a prefix length, like {like}")
+    if isinstance(interface, ipaddress.IPv6Interface) and not global6(interface.ip):
+        raise ConfigError(f"port {name}: {key} '{text}' is not a global address: the kernel keeps those of one link")
+
+
+def _check_gateway(name: str, key: str, text: str | None, version: int) -> None:
+    if text is None:
+        return
+    try:
+        gateway = ipaddress.ip_address(text)
+    except ValueError:
+        gateway = None
+    if gateway is None or gateway.version != version or "%" in text:
+        raise ConfigError(f"port {name}: {key} '{text}' is not an IPv{version} address")
+
+
+def global6(ip: ipaddress.IPv6Address) -> bool:
+    """What a port can have: an address that means the same on every link, and is not IPv4 in disguise."""
+    narrow = ip.is_link_local or ip.is_multicast or ip.is_loopback or ip.is_unspecified
+    return not (narrow or ip.ipv4_mapped or ip.scope_id)
 
 
 def names(ports: Sequence[Port]) -> str:

@@ -141,6 +141,8 @@ class RuntimeHandle:
             mac=":".join(f"{b:02x}" for b in view.mac),
             address=port.address,
             gateway=port.gateway,
+            address6=port.address6,
+            gateway6=port.gateway6,
             mtu=port.mtu,
             queues=view.queues,
             steering="rte_flow" if view.flow_rules else "software-forward",

@@ -82,7 +82,7 @@ def check_hugepages(config: Config | None) -> str:
 def check_ports(config: Config | None) -> str:
     if config is None:
         return f"interfaces: {', '.join(ports.interfaces()) or 'none'}"
-    return ", ".join(f"{p.name} {p.address}" for p in map(ports.read, config.port_list))
+    return ", ".join(f"{p.name} {' '.join(p.addresses)}" for p in map(ports.read, config.port_list))
 
 
 def findings(config: Config | None = None) -> Iterator[Finding]:

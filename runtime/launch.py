@@ -78,11 +78,7 @@ class Launch:
         host.require(config)
         state.refuse_shared(config.name, [port.name for port in config.port_list])
         taken = [ports.read(port) for port in config.port_list]
-        for port in taken:
-            same = [p.name for p in taken if p.address.split("/")[0] == port.address.split("/")[0]]
-            if len(same) > 1:
-                both = " and ".join(same[:2])
-                raise StartError(f"ports {both} have the same address {port.address}: change one of them")
+        _refuse_duplicates(taken)
         cfg, port_cfg = self._c_config(taken)
         memory = config.memory_mb or lib.sn_runtime_memory_mb(cfg, port_cfg)
         host.check_memory(memory)
@@ -143,7 +139,6 @@ class Launch:
         ffi.memmove(cfg.secret, secrets.token_bytes(16), 16)
         array = ffi.new("struct sn_port_cfg[]", len(taken))
         for index, port in enumerate(taken):
-            interface = ipaddress.IPv4Interface(port.address)
             c = array[index]
             c.name = port.name.encode()
             c.device = eal.device_name(index, port).encode()
@@ -151,10 +146,10 @@ class Launch:
             c.mtu = port.mtu
             if not port.pci:
                 c.frame_size, c.frames = eal.frame_size(port.mtu), eal.frame_count(port.mtu)
-            c.prefix = interface.network.prefixlen
-            ffi.memmove(c.addr, mapped(interface.ip), 16)
-            if port.gateway is not None:
-                ffi.memmove(c.gateway, mapped(ipaddress.IPv4Address(port.gateway)), 16)
+            if port.address:
+                c.prefix = _put(c.addr, c.gateway, port.address, port.gateway)
+            if port.address6:
+                c.prefix6 = _put(c.addr6, c.gateway6, port.address6, port.gateway6)
         return cfg, array
 
     # ------------------------------------------------------------------------------------------------------ machine
@@ -224,9 +219,29 @@ class Launch:
             time.sleep(0.002)
 
 
-def mapped(address: ipaddress.IPv4Address) -> bytes:
-    """16 bytes, IPv4-mapped."""
-    return bytes(10) + b"\xff\xff" + address.packed
+def _refuse_duplicates(taken: list[ports.Taken]) -> None:
+    owner: dict[Any, str] = {}
+    for port in taken:
+        for address in port.addresses:
+            other = owner.setdefault(ipaddress.ip_interface(address).ip, port.name)
+            if other != port.name:
+                raise StartError(
+                    f"ports {other} and {port.name} have the same address {address}: change one of them"
+                )
+
+
+def _put(address: Any, gateway: Any, interface: str, router: str | None) -> int:
+    """Fills in two C arrays; the length of the prefix."""
+    parsed = ipaddress.ip_interface(interface)
+    ffi.memmove(address, packed(parsed.ip), 16)
+    if router is not None:
+        ffi.memmove(gateway, packed(ipaddress.ip_address(router)), 16)
+    return parsed.network.prefixlen
+
+
+def packed(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bytes:
+    """16 bytes, IPv4-mapped if it is IPv4."""
+    return address.packed if address.version == 6 else bytes(10) + b"\xff\xff" + address.packed
 
 
 def eal_dir(name: str) -> str:

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Linux interfaces: what the kernel knows about them, taking them over, giving them back.
 
-While an instance runs on an interface, the kernel does not use its address: otherwise both would answer. What was there
+While an instance runs on an interface, the kernel does not use its addresses, one of IPv4 and one of IPv6: otherwise
+both would answer. What was there
 is written to the state file before anything is changed, so that it can be restored by this process, or by the next
 start or `sennit down` if this process was killed.
 """
@@ -12,17 +13,21 @@ import ipaddress
 import json
 import socket
 import subprocess
+import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from sennit.runtime.config import Port
+from sennit.runtime.config import IPV6_MTU_MIN, Port
 from sennit.runtime.errors import StartError
 
 OFFLOADS = ("gro", "lro")
 SYSCTLS = {"forwarding": "0", "arp_ignore": "8"}  # neither route nor answer for what is ours now
+SYSCTLS6 = {"accept_ra": "0", "autoconf": "0", "forwarding": "0", "proxy_ndp": "0"}
+FOREVER = 0xFFFFFFFF  # of an address's lifetimes
+SETTLE_S = 3.0  # how long the kernel may take to find out whether an IPv6 address is a duplicate
 
 Ip = Callable[..., str]
 
@@ -33,9 +38,16 @@ class Taken(msgspec.Struct, frozen=True):
     name: str
     pci: bool
     ifindex: int
-    address: str  # "10.0.1.1/24"
+    address: str  # "10.0.1.1/24"; "": no IPv4
     gateway: str | None
     mtu: int
+    address6: str = ""  # "fd00:1::1/64"; "": no IPv6
+    gateway6: str | None = None
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Of both families, with prefix, IPv4 first."""
+        return tuple(address for address in (self.address, self.address6) if address)
 
 
 class Saved(msgspec.Struct, frozen=True):
@@ -47,6 +59,11 @@ class Saved(msgspec.Struct, frozen=True):
     routes: tuple[tuple[str, ...], ...]  # arguments of `ip route replace`
     sysctls: dict[str, str]
     offloads: dict[str, bool]
+    # The same of IPv6; empty if no IPv6 address was taken.
+    addresses6: tuple[tuple[str, ...], ...] = ()
+    routes6: tuple[tuple[str, ...], ...] = ()
+    sysctls6: dict[str, str] = {}
+    blackhole6: str = ""  # destination of a route that keeps the kernel from forwarding what is ours
 
 
 class State(msgspec.Struct, frozen=True):
@@ -105,8 +122,23 @@ def read(port: Port, run: Ip = ip) -> Taken:
     if not 576 <= mtu <= 9600:
         raise StartError(f"interface {port.name} has an MTU of {mtu}: run 'ip link set {port.name} mtu 1500'")
     address = port.address or read_address(port.name, run)
-    gateway = port.gateway or read_gateway(port.name, run)
-    return Taken(port.name, False, ifindex, address, _on_link(port.name, address, gateway), mtu)
+    address6 = port.address6 or (read_address6(port.name, run) if port.ipv6 else "")
+    if not address and not address6:
+        raise StartError(
+            f"interface {port.name} has no IPv4 address and no global IPv6 address: run "
+            f"'ip address add 10.0.0.1/24 dev {port.name}', with yours"
+        )
+    if address6 and mtu < IPV6_MTU_MIN:
+        raise StartError(
+            f"port {port.name}: mtu {mtu} is too small for {address6}, IPv6 needs {IPV6_MTU_MIN}: raise it, or set "
+            "ipv6 = false"
+        )
+    gateway = port.gateway or (read_gateway(port.name, run) if address else None)
+    gateway6 = port.gateway6 or (read_gateway(port.name, run, "-6") if address6 else None)
+    return Taken(
+        port.name, False, ifindex, address, _on_link(port.name, address, gateway), mtu,
+        address6, _on_link(port.name, address6, gateway6),
+    )  # fmt: skip
 
 
 def read_pci(port: Port) -> Taken:
@@ -119,28 +151,58 @@ def read_pci(port: Port) -> Taken:
         raise StartError(
             f"PCI device {name} is bound to driver '{driver}': bind it with 'dpdk-devbind.py -b vfio-pci {name}'"
         )
-    assert port.address is not None
-    return Taken(name.lower(), True, 0, port.address, _on_link(name, port.address, port.gateway), port.mtu or 1500)
+    address, address6 = port.address or "", port.address6 or ""
+    return Taken(
+        name.lower(), True, 0, address, _on_link(name, address, port.gateway), port.mtu or 1500,
+        address6, _on_link(name, address6, port.gateway6),
+    )  # fmt: skip
 
 
 def read_address(name: str, run: Ip = ip) -> str:
-    """The first global IPv4 address."""
-    for entry in _json(run("-j", "-4", "address", "show", "dev", name, "scope", "global")):
-        for info in entry.get("addr_info", ()):
-            if info.get("family") == "inet":
+    """The first global IPv4 address; "": none."""
+    for info in _addr_infos(name, run, "-4"):
+        return f"{info['local']}/{info['prefixlen']}"
+    return ""
+
+
+def read_address6(name: str, run: Ip = ip, settle_s: float = SETTLE_S) -> str:
+    """The first global IPv6 address that is there to stay; "": none. Waits for one that is being checked."""
+    deadline = time.monotonic() + settle_s
+    while True:
+        checked = False
+        for info in _addr_infos(name, run, "-6"):
+            if any(info.get(flag) for flag in ("temporary", "deprecated", "dadfailed")):
+                continue
+            if not info.get("tentative"):
                 return f"{info['local']}/{info['prefixlen']}"
-    raise StartError(f"interface {name} has no IPv4 address: run 'ip address add 10.0.0.1/24 dev {name}', with yours")
+            checked = True
+        if not checked or time.monotonic() >= deadline:
+            return ""
+        time.sleep(0.1)
 
 
-def read_gateway(name: str, run: Ip = ip) -> str | None:
-    for route in _json(run("-j", "-4", "route", "show", "default", "dev", name)):
+def _addr_infos(name: str, run: Ip, family: str) -> Iterable[dict[str, Any]]:
+    for entry in _json(run("-j", family, "address", "show", "dev", name, "scope", "global")):
+        for info in entry.get("addr_info", ()):
+            if info.get("family") == ("inet6" if family == "-6" else "inet"):
+                yield info
+
+
+def read_gateway(name: str, run: Ip = ip, family: str = "-4") -> str | None:
+    for route in _json(run("-j", family, "route", "show", "default", "dev", name)):
         if "gateway" in route:
             return str(route["gateway"])
     return None
 
 
 def _on_link(name: str, address: str, gateway: str | None) -> str | None:
-    if gateway is not None and ipaddress.IPv4Address(gateway) not in ipaddress.IPv4Interface(address).network:
+    """A gateway of IPv6 may be known by its address of the link alone."""
+    if gateway is None:
+        return None
+    if not address:
+        raise StartError(f"port {name}: gateway {gateway} is given, but there is no address of its kind: leave it out")
+    ip = ipaddress.ip_address(gateway)
+    if ip not in ipaddress.ip_interface(address).network and not (ip.version == 6 and ip.is_link_local):
         raise StartError(f"port {name}: gateway {gateway} is not in the network of {address}")
     return gateway
 
@@ -165,13 +227,45 @@ def save(port: Taken, run: Ip = ip) -> Saved:
         routes=tuple(_routes(run("-4", "route", "show", "table", "all", "dev", port.name))),
         sysctls={key: value for key in SYSCTLS if (value := _sysctl(port.name, key)) is not None},
         offloads=_offloads(port.name),
+        **(_save6(port, run) if port.address6 else {}),
     )
+
+
+def _save6(port: Taken, run: Ip) -> dict[str, Any]:
+    """Of addresses the one that is taken: the others stay as they are."""
+    bare = _bare(port.address6)
+    addresses: list[tuple[str, ...]] = []
+    for info in _addr_infos(port.name, run, "-6"):
+        if info["local"] != bare:
+            continue
+        words = [f"{info['local']}/{info['prefixlen']}", "scope", "global", "nodad"]
+        if info.get("noprefixroute"):
+            words.append("noprefixroute")
+        valid = info.get("valid_life_time", FOREVER)
+        if valid != FOREVER:
+            words += ["valid_lft", str(valid), "preferred_lft", str(min(info.get("preferred_life_time", valid), valid))]
+        addresses.append(tuple(words))
+    return {
+        "addresses6": tuple(addresses),
+        "routes6": tuple(_routes(run("-6", "route", "show", "table", "all", "dev", port.name))),
+        "sysctls6": {key: value for key in SYSCTLS6 if (value := _sysctl(port.name, key, "ipv6")) is not None},
+        # Whether the kernel forwards IPv6 is not a matter of the interface.
+        "blackhole6": f"{bare}/128" if _sysctl("all", "forwarding", "ipv6") == "1" else "",
+    }
+
+
+def _bare(address: str) -> str:
+    """ "10.0.1.1/24" -> "10.0.1.1", "FD00:1:0::1/64" -> "fd00:1::1"."""
+    return str(ipaddress.ip_interface(address).ip) if address else ""
 
 
 def _routes(text: str) -> Iterable[tuple[str, ...]]:
     """Lines of `ip route show`, fit for `ip route replace`; what the kernel makes by itself is left out."""
     for line in text.splitlines():
         words = [w for w in line.split() if w not in ("linkdown", "dead", "offload", "notify")]
+        if "expires" in words:  # "expires 1723sec": a route that a router told the kernel of
+            after = words.index("expires") + 1
+            words[after] = words[after].removesuffix("sec")
         if words and not ("proto" in words and words[words.index("proto") + 1] == "kernel"):
             yield tuple(words)
 
@@ -182,8 +276,16 @@ def take_over(port: Taken, saved: Saved, run: Ip = ip) -> None:
         if key in saved.sysctls:
             _set_sysctl(port.name, key, value)
     for words in saved.addresses:
-        if words[0].split("/")[0] == port.address.split("/")[0]:
+        if words[0].split("/")[0] == _bare(port.address):
             run("-4", "address", "del", words[0], "dev", port.name)
+    # Before the address goes: else the kernel could make it again, or answer for it.
+    for key, value in SYSCTLS6.items():
+        if key in saved.sysctls6:
+            _set_sysctl(port.name, key, value, "ipv6")
+    if saved.blackhole6:
+        run("-6", "route", "replace", "blackhole", saved.blackhole6)
+    for words in saved.addresses6:
+        run("-6", "address", "del", words[0], "dev", port.name)
     _set_offloads(port.name, dict.fromkeys(saved.offloads, False))
 
 
@@ -199,11 +301,18 @@ def give_back(saved: Saved, run: Ip = ip) -> list[str]:
         _attempt(failed, run, "-4", "address", "replace", *words, "dev", saved.name)
     for words in saved.routes:
         _attempt(failed, run, "-4", "route", "replace", *words, "dev", saved.name)
-    for key, value in saved.sysctls.items():
-        try:
-            _set_sysctl(saved.name, key, value)
-        except OSError as error:
-            failed.append(f"{saved.name}: {key} was not restored: {error.strerror}")
+    if saved.blackhole6:
+        _attempt(failed, run, "-6", "route", "del", "blackhole", saved.blackhole6)
+    for words in saved.addresses6:
+        _attempt(failed, run, "-6", "address", "replace", *words, "dev", saved.name)
+    for words in saved.routes6:
+        _attempt(failed, run, "-6", "route", "replace", *words, "dev", saved.name)
+    for net, sysctls in (("ipv4", saved.sysctls), ("ipv6", saved.sysctls6)):
+        for key, value in sysctls.items():
+            try:
+                _set_sysctl(saved.name, key, value, net)
+            except OSError as error:
+                failed.append(f"{saved.name}: {key} was not restored: {error.strerror}")
     _set_offloads(saved.name, saved.offloads)
     return failed
 
@@ -215,20 +324,20 @@ def _attempt(failed: list[str], run: Ip, *args: str) -> None:
         failed.append(str(error))
 
 
-def _sysctl_path(name: str, key: str) -> Path:
-    return Path("/proc/sys/net/ipv4/conf") / name / key
+def _sysctl_path(name: str, key: str, net: str) -> Path:
+    return Path("/proc/sys/net") / net / "conf" / name / key
 
 
-def _sysctl(name: str, key: str) -> str | None:
+def _sysctl(name: str, key: str, net: str = "ipv4") -> str | None:
     try:
-        return _sysctl_path(name, key).read_text().strip()
+        return _sysctl_path(name, key, net).read_text().strip()
     except OSError:
         return None
 
 
-def _set_sysctl(name: str, key: str, value: str) -> None:
-    if _sysctl(name, key) != value:
-        _sysctl_path(name, key).write_text(value)
+def _set_sysctl(name: str, key: str, value: str, net: str = "ipv4") -> None:
+    if _sysctl(name, key, net) != value:
+        _sysctl_path(name, key, net).write_text(value)
 
 
 # -------------------------------------------------------------------------------------------------------------- ethtool

@@ -52,35 +52,80 @@ def connect(
 
     scheduler (minrtt, roundrobin) and cc (cubic, newreno, bbr, dctcp): of this connection; default: the instance's.
 
+    The addresses of a name are tried one after the other, IPv6 first, each with its share of the timeout.
+
     ConnectionRefusedError, TimeoutError, OSError(ENETUNREACH) as from sockets; sennit.NotRunning without a runtime.
     """
     timeout = check_timeout(timeout)
     deadline = None if timeout is None else time.monotonic() + timeout
-    remote = addresses.resolve(address)
-    local = None if source_address is None else addresses.resolve(source_address, passive=True)
+    for given in (address, source_address):
+        if given is not None:
+            addresses.check(given)
     sched, control = _scheduler(scheduler), _control(cc)
     session = registry.get(instance, timeout)
-    what = f"connecting to {remote[0]}:{remote[1]}"
-    fields = {
-        "flags": 0 if mptcp else lib.SN_OPF_TCP,
-        "scheduler": sched,
-        "cc": control,
-        "remote": (addresses.pack(remote[0]), remote[1]),
-        "local": None if local is None else (addresses.pack(local[0]), local[1]),
-    }
+    pairs = _pairs(session, address, source_address)
+    error: OSError | None = None
+    for index, (remote, local) in enumerate(pairs):
+        fields = {
+            "flags": 0 if mptcp else lib.SN_OPF_TCP,
+            "scheduler": sched,
+            "cc": control,
+            "remote": (addresses.pack(remote[0]), remote[1]),
+            "local": None if local is None else (addresses.pack(local[0]), local[1]),
+        }
+        share = None if deadline is None else max(deadline - time.monotonic(), 0.0) / (len(pairs) - index)
+        try:
+            connection = _open(session, share, fields, f"connecting to {addresses.show(remote)}")
+        except errors.Error:
+            raise  # of the runtime, not of the address
+        except OSError as caught:
+            # A family that leads nowhere says less than an answer over the other.
+            if error is None or caught.errno != errno.ENETUNREACH:
+                error = caught
+        else:
+            connection.settimeout(timeout)
+            return connection
+    assert error is not None
+    raise error
+
+
+def _pairs(session: Session, address: Address, source_address: Address | None) -> list[tuple[Address, Address | None]]:
+    """Where to connect to, and from where, in the order of the attempts."""
+    usable = addresses.families(session.addresses)
+    remotes = addresses.resolve(address, usable)
+    if source_address is None:
+        return [(remote, None) for remote in remotes]
+    locals_ = addresses.resolve(source_address, usable, passive=True)
+    pairs: list[tuple[Address, Address | None]] = []
+    for remote in remotes:
+        for local in locals_:
+            if local[0] == addresses.EVERY or addresses.family(local[0]) == addresses.family(remote[0]):
+                pairs.append((remote, local))
+                break
+    if not pairs:
+        raise OSError(
+            errno.EADDRNOTAVAIL,
+            f"connecting to {addresses.show(remotes[0])} from {locals_[0][0]}: one is IPv4 and the other IPv6",
+        )
+    return pairs
+
+
+def _open(session: Session, seconds: float | None, fields: dict[str, Any], what: str) -> Connection:
+    """One address: asks one worker, or each of them if only one has the local port that is wanted."""
+    deadline = None if seconds is None else time.monotonic() + seconds
     with session.lock:
         channel = session.pick_channel(deadline)
         pending = _attempt(session, channel, deadline, fields)
-        if pending.error == errno.EADDRNOTAVAIL and local is not None and local[1]:
+        if pending.error == errno.EADDRNOTAVAIL and fields["local"] is not None and fields["local"][1]:
             # Each worker owns some of the local ports.
             for other in [c for c in session.channels.values() if c is not channel]:
                 if pending.error == errno.EADDRNOTAVAIL:
                     pending = _attempt(session, other, deadline, fields)
         if not pending.done():
-            raise TimeoutError(errno.ETIMEDOUT, f"{what}: timed out after {timeout:g} s")
+            raise TimeoutError(errno.ETIMEDOUT, f"{what}: timed out after {seconds:.2g} s")
         if pending.stream is None:
             raise errors.from_errno(pending.error or errno.EIO, what)
-        return Connection(session, pending.stream, timeout)
+        return Connection(session, pending.stream)
 
 
 def _attempt(session: Session, channel: Channel, deadline: float | None, fields: dict[str, Any]) -> Pending:
@@ -112,9 +157,13 @@ def listen(
 
     scheduler and cc: of the connections accepted, as for connect().
     """
+    """Listens on every worker. Host "" or "::": every address of the runtime, "0.0.0.0": every IPv4 address; port 0: a
+    free one."""
     timeout = check_timeout(timeout)
-    local = addresses.resolve(address, passive=True)
+    addresses.check(address)
     session = registry.get(instance, 10.0)
+    found = addresses.resolve(address, addresses.families(session.addresses), passive=True)
+    local = next((a for a in found if a[0] in session.addresses), found[0])
     flags = 0 if mptcp else lib.SN_OPF_TCP
     sched, control = _scheduler(scheduler), _control(cc)
     ports = [local[1]] if local[1] else random.sample(FREE_PORTS, FREE_PORT_TRIES)
@@ -145,7 +194,7 @@ def _start(session: Session, entry: Backlog) -> None:
         raise TimeoutError(errno.ETIMEDOUT, "a worker does not answer")
     for channel in channels:
         if entry.results[channel] < 0 and not channel.lost:
-            raise errors.from_errno(entry.results[channel], f"listening on {entry.local[0]}:{entry.local[1]}")
+            raise errors.from_errno(entry.results[channel], f"listening on {addresses.show(entry.local)}")
 
 
 def _scheduler(name: str | None) -> int:

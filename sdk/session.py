@@ -92,6 +92,7 @@ class Session:
             os.close(self._nudge)
             raise
         self.session = reply.session
+        self.addresses = reply.addresses  # of the ports: numeric hosts
         self._poller.register(self._control, select.POLLIN)
 
     # -- waiting

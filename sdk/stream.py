@@ -7,6 +7,7 @@ import errno
 import threading
 from collections import deque
 
+from sennit.sdk import address as addresses
 from sennit.sdk.address import Address
 from sennit.sdk.arena import BLOCK, SEND_LIMIT, SendQueue
 from sennit.sdk.channel import Channel
@@ -117,7 +118,7 @@ class Stream:
 
     def _check_end(self) -> None:
         if self.error:
-            raise errors.from_errno(self.error, f"connection to {self.remote[0]}:{self.remote[1]}")
+            raise errors.from_errno(self.error, f"connection to {addresses.show(self.remote)}")
 
     def discard_received(self, consumed: bool) -> None:
         """Gives every slot back, as read or as unread."""
@@ -134,7 +135,7 @@ class Stream:
     def write(self, data: memoryview) -> int:
         """Copies what fits into the arena and submits it; 0: nothing for now."""
         if self.error and not self.write_shut:
-            raise errors.from_errno(self.error, f"connection to {self.remote[0]}:{self.remote[1]}")
+            raise errors.from_errno(self.error, f"connection to {addresses.show(self.remote)}")
         if self.write_shut or self.closed:
             raise BrokenPipeError(errno.EPIPE, "sending after the connection was shut down")
         done = 0

@@ -52,7 +52,7 @@ class PortInfo(msgspec.Struct, frozen=True):
     name: str  # as given: interface name or PCI address
     driver: str
     mac: str
-    address: str  # "10.0.1.1/24"
+    address: str  # "10.0.1.1/24"; "" without IPv4
     gateway: str | None
     mtu: int
     queues: int
@@ -63,6 +63,17 @@ class PortInfo(msgspec.Struct, frozen=True):
     tx_bytes: int = 0
     rx_missed: int = 0
     flow_rules: int = 0
+    address6: str = ""  # "fd00:1::1/64"; "" without IPv6
+    gateway6: str | None = None
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """What the port has of both families, with prefix, IPv4 first."""
+        return tuple(a for a in (self.address, self.address6) if a)
+
+    @property
+    def gateways(self) -> tuple[str, ...]:
+        return tuple(g for g in (self.gateway, self.gateway6) if g)
 
 
 class SubflowInfo(msgspec.Struct, frozen=True):
@@ -319,7 +330,7 @@ class Attached(Message, frozen=True):
     session: int
     workers: int
     channel_bytes: int
-    addresses: tuple[str, ...]  # of the ports, in index order
+    addresses: tuple[str, ...]  # of the ports without prefix, in index order, IPv4 first
 
 
 class Status(Message, frozen=True):

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from sennit import sdk
 from sennit.tools import lab_peer
-from sennit.tools.lab import KernelProcess, Lab, Side
+from sennit.tools.lab import ANY, Family, KernelProcess, Lab, Side
 from sennit.tools.lab_runtime import Runtime
 
 PORT = 15000
@@ -137,30 +137,40 @@ def opposite(direction: str) -> str:
 
 
 class SennitNear:
-    """sennit through its own blocking API."""
+    """sennit through its own blocking API. The first subflow is of `family`, the others of `joins` (the same)."""
 
     stack = "sennit"
 
-    def __init__(self, lab: Lab, runtime: Runtime):
+    def __init__(self, lab: Lab, runtime: Runtime, family: Family = "ipv4", joins: Family | None = None):
         self._lab = lab
         self._runtime = runtime
+        self._family = family
+        self._joins = joins or family
 
     def prepare(self, role: str, paths: int) -> None:
         extra = paths - 1
         self._runtime.limits(extra, extra)
         flag = "subflow" if role == "client" else "signal"
-        self._runtime.endpoints(*([flag] if extra else []))
+        self._runtime.endpoints(*([flag] if extra else []), family=self._joins)
+        # Without an address of the other family nobody could join it.
+        announce = role == "client" and extra and self._joins != self._family
+        self._lab.peer_endpoints("signal" if announce else None, self._joins)
 
     def run(self, role: str, direction: str, size: int) -> tuple[Side, Side]:
         lab, far_do = self._lab, opposite(direction)
+        both = self._joins != self._family
+        everywhere = "::" if both else ANY[self._family]
         if role == "client":
-            peer = KernelProcess(lab, lab.peer, PORT, "server", "0.0.0.0", far_do, size)
+            peer = KernelProcess(lab, lab.peer, PORT, "server", everywhere, far_do, size)
             peer.event("listening")
-            connection = sdk.connect((lab.peer_address(1), PORT), timeout=TIMEOUT_S, instance=self._runtime.name)
+            to = lab.peer_address(1, self._family)
+            connection = sdk.connect((to, PORT), timeout=TIMEOUT_S, instance=self._runtime.name)
             with connection:
                 return self._move(connection, direction, size), peer.done()
-        with sdk.listen(("0.0.0.0", PORT), instance=self._runtime.name) as listener:
-            peer = KernelProcess(lab, lab.peer, PORT, "client", lab.host_address(1), far_do, size)
+        with sdk.listen((everywhere, PORT), instance=self._runtime.name) as listener:
+            here = lab.host_address(1, self._family)
+            mapped = "::ffff:" if both and self._family == "ipv4" else ""  # a socket of the kernel that can do both
+            peer = KernelProcess(lab, lab.peer, PORT, "client", mapped + here, far_do, size)
             listener.settimeout(TIMEOUT_S)
             connection, _ = listener.accept()
             with connection:

@@ -2,6 +2,7 @@
 """A laboratory out of network namespaces: this host, a router that shapes, and a Linux peer, joined by N paths.
 
     host  h<i> 10.1.<i>.1/24 --- rh<i> .254  router  .254 rp<i> --- 10.2.<i>.1/24 p<i>  peer
+          fd00:1:<i>::1/64       ::254               ::254          fd00:2:<i>::1/64    with ipv6=True, beside IPv4
 
 What enters the router by rh<i> leaves by rp<i> and the other way round, whatever the destination: a path is chosen by
 the interface, so a subflow from h2 to the peer's first address travels over path 2. Each egress of the router is
@@ -25,11 +26,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Self
+from typing import IO, Any, Literal, Self
 
 NAME = re.compile(r"^snt-(\d+)-[0-9a-f]+-(host|net|peer)$")
 PEER = str(Path(__file__).resolve().with_name("lab_peer.py"))
 NEEDED = ("ip", "tc", "ethtool", "nstat")
+Family = Literal["ipv4", "ipv6"]
+ANY: dict[Family, str] = {"ipv4": "0.0.0.0", "ipv6": "::"}  # what a listener of the kernel binds to
 
 
 class LabError(RuntimeError):
@@ -80,9 +83,17 @@ class Lab:
     """Context manager. rate_mbit 0: no shaping. The host's own kernel can use every path too."""
 
     def __init__(
-        self, paths: int = 3, *, rate_mbit: float = 100, queue_ms: float = 40, burst: int = 32768, mtu: int = 1500
+        self,
+        paths: int = 3,
+        *,
+        rate_mbit: float = 100,
+        queue_ms: float = 40,
+        burst: int = 32768,
+        mtu: int = 1500,
+        ipv6: bool = False,
     ):
         self.paths = paths
+        self.ipv6 = ipv6
         self.rate_mbit = rate_mbit
         self.queue_ms = queue_ms
         self.burst = burst
@@ -103,11 +114,11 @@ class Lab:
         """Interfaces of the host."""
         return [f"h{i}" for i in self.indices]
 
-    def host_address(self, path: int) -> str:
-        return f"10.1.{path}.1"
+    def host_address(self, path: int, family: Family = "ipv4") -> str:
+        return f"10.1.{path}.1" if family == "ipv4" else f"fd00:1:{path}::1"
 
-    def peer_address(self, path: int) -> str:
-        return f"10.2.{path}.1"
+    def peer_address(self, path: int, family: Family = "ipv4") -> str:
+        return f"10.2.{path}.1" if family == "ipv4" else f"fd00:2:{path}::1"
 
     # ---------------------------------------------------------------------------------------------------------- set-up
 
@@ -132,8 +143,11 @@ class Lab:
             self.sysctl(namespace, {
                 "net.ipv4.conf.all.rp_filter": 0,
                 "net.ipv4.conf.default.rp_filter": 0,
-                "net.ipv6.conf.all.disable_ipv6": 1,
-                "net.ipv6.conf.default.disable_ipv6": 1,
+                "net.ipv6.conf.all.disable_ipv6": int(not self.ipv6),
+                "net.ipv6.conf.default.disable_ipv6": int(not self.ipv6),
+                "net.ipv6.conf.default.accept_ra": 0,
+                "net.ipv6.conf.default.accept_dad": 0,
+                "net.ipv6.conf.default.dad_transmits": 0,
                 "net.ipv4.tcp_no_metrics_save": 1,
             })  # fmt: skip
             self._loss_based(namespace)
@@ -144,6 +158,8 @@ class Lab:
         self.batch(self.host, ["link set lo up", *(line for i in self.indices for line in self._end("h", 1, 2, i))])
         self.batch(self.peer, ["link set lo up", *(line for i in self.indices for line in self._end("p", 2, 1, i))])
         self.batch(self.net, ["link set lo up", *(line for i in self.indices for line in self._router(i))])
+        if self.ipv6:
+            self._build_ipv6()
         for namespace, names in (
             (self.host, self.ports),
             (self.peer, [f"p{i}" for i in self.indices]),
@@ -186,6 +202,33 @@ class Lab:
             f"rule add iif rh{i} table {100 + i}",
             f"rule add iif rp{i} table {200 + i}",
         ]
+
+    def _build_ipv6(self) -> None:
+        """The same addresses and routes again, of IPv6. Nobody waits for duplicate address detection."""
+        self.sysctl(self.net, {"net.ipv6.conf.all.forwarding": 1})
+        for namespace, letter, own, other in ((self.host, "h", 1, 2), (self.peer, "p", 2, 1)):
+            lines = []
+            for i in self.indices:
+                name, gateway = f"{letter}{i}", f"fd00:{own}:{i}::254"
+                lines += [
+                    f"address add fd00:{own}:{i}::1/64 dev {name} nodad",
+                    f"route add fd00:{other}:{i}::/64 via {gateway} dev {name}",
+                    f"route add default via {gateway} dev {name} metric {100 + i}",
+                    f"route add default via {gateway} dev {name} table {100 + i}",
+                    *([f"rule add from fd00:{own}:{i}::1 table {100 + i}"] if letter == "h" else []),
+                ]
+            self.batch(namespace, lines, "-6")
+        lines = []
+        for i in self.indices:
+            lines += [
+                f"address add fd00:1:{i}::254/64 dev rh{i} nodad",
+                f"address add fd00:2:{i}::254/64 dev rp{i} nodad",
+                f"route add default via fd00:2:{i}::1 dev rp{i} table {100 + i}",
+                f"route add default via fd00:1:{i}::1 dev rh{i} table {200 + i}",
+                f"rule add iif rh{i} table {100 + i}",
+                f"rule add iif rp{i} table {200 + i}",
+            ]
+        self.batch(self.net, lines, "-6")
 
     def shape(self, rate_mbit: float, path: int | None = None) -> None:
         """Sets the rate of both directions of one path, or of all."""
@@ -242,9 +285,9 @@ class Lab:
         self._children.append(child)
         return child
 
-    def batch(self, namespace: str, lines: Sequence[str]) -> None:
+    def batch(self, namespace: str, lines: Sequence[str], *options: str) -> None:
         """Many ip(8) commands in one process."""
-        _run("ip", "-n", namespace, "-batch", "-", stdin="\n".join(lines) + "\n")
+        _run("ip", "-n", namespace, *options, "-batch", "-", stdin="\n".join(lines) + "\n")
 
     def sysctl(self, namespace: str, values: dict[str, int | str]) -> None:
         script = "".join(f"echo '{value}' > /proc/sys/{key.replace('.', '/')}\n" for key, value in values.items())
@@ -270,11 +313,13 @@ class Lab:
             sent[name.strip()] = int(rest.split()[8])
         return [sent[f"rp{i}"] for i in self.indices], [sent[f"rh{i}"] for i in self.indices]
 
-    def peer_endpoints(self, flags: str | None) -> None:
+    def peer_endpoints(self, flags: str | None, family: Family = "ipv4") -> None:
         """Path-manager endpoints of the peer for every path but the first; None removes them all."""
-        self.kernel_endpoints(self.peer, "p", 2, flags)
+        self.kernel_endpoints(self.peer, "p", 2, flags, family)
 
-    def kernel_endpoints(self, namespace: str, letter: str, net: int, flags: str | None) -> None:
+    def kernel_endpoints(
+        self, namespace: str, letter: str, net: int, flags: str | None, family: Family = "ipv4"
+    ) -> None:
         self.run(namespace, "ip", "mptcp", "endpoint", "flush")
         if flags:
             for i in self.indices[1:]:
@@ -284,7 +329,7 @@ class Lab:
                     "mptcp",
                     "endpoint",
                     "add",
-                    f"10.{net}.{i}.1",
+                    f"10.{net}.{i}.1" if family == "ipv4" else f"fd00:{net}:{i}::1",
                     "dev",
                     f"{letter}{i}",
                     *flags.split(),

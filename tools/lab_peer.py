@@ -108,7 +108,9 @@ def main() -> None:
     args = parser.parse_args()
 
     proto = socket.IPPROTO_TCP if args.tcp else IPPROTO_MPTCP
-    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM, proto)
+    # ::ffff:10.2.1.1 is IPv4 by a socket that can do both: the kernel joins across families only from such a one.
+    family = socket.AF_INET6 if ":" in args.address else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM, proto)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, args.cc.encode())
     if args.maxseg:

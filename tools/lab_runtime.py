@@ -18,7 +18,7 @@ from typing import Any, Self
 from sennit.shm import messages
 from sennit.tools.client import Client
 from sennit.tools.errors import ToolError
-from sennit.tools.lab import Lab
+from sennit.tools.lab import Family, Lab
 
 START_S = 30.0
 
@@ -105,13 +105,13 @@ class Runtime:
         path = Path(f"/proc/self/fd/{self._log.fileno()}")
         return path.read_text(errors="replace")[-4000:].strip()
 
-    def endpoints(self, *flags: str, paths: Sequence[int] | None = None) -> None:
+    def endpoints(self, *flags: str, paths: Sequence[int] | None = None, family: Family = "ipv4") -> None:
         """Replaces the endpoint table: paths 2.. with these flags, or an empty table without flags."""
         with self.client() as client:
             for endpoint in client.endpoints():
                 client.del_endpoint(endpoint.id)
             for path in (self.lab.indices[1:] if paths is None else paths) if flags else ():
-                client.add_endpoint(messages.Endpoint(id=0, address=self.lab.host_address(path), flags=flags))
+                client.add_endpoint(messages.Endpoint(id=0, address=self.lab.host_address(path, family), flags=flags))
 
     def limits(self, subflows: int, add_addr_accepted: int) -> None:
         with self.client() as client:

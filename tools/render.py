@@ -84,8 +84,8 @@ def _ports(ports: Sequence[messages.PortInfo]) -> Table:
     )  # fmt: skip
     for p in ports:
         made.add_row(
-            str(p.index), p.name, p.driver, p.address, p.gateway or "-", str(p.mtu), str(p.queues), p.steering,
-            units.short(p.rx_packets), units.short(p.tx_packets), units.short(p.rx_missed),
+            str(p.index), p.name, p.driver, "\n".join(p.addresses), "\n".join(p.gateways) or "-", str(p.mtu),
+            str(p.queues), p.steering, units.short(p.rx_packets), units.short(p.tx_packets), units.short(p.rx_missed),
         )  # fmt: skip
     return made
 
@@ -119,7 +119,7 @@ def _conns(shown: messages.Status, max_conns: int) -> RenderableType:
         for s in c.subflows:
             made.add_row(
                 Text.assemble(f"  └ {s.id} {names.get(s.port, s.port)}", flags(subflow_flags(s)), unusual(s.state)),
-                f"{s.local} → {s.remote}", units.ms(s.srtt_us), octets(s.cwnd), octets(s.in_flight),
+                Text(f"{s.local} → {s.remote}"), units.ms(s.srtt_us), octets(s.cwnd), octets(s.in_flight),
                 octets(s.bytes_sent), octets(s.bytes_received), octets(s.bytes_retrans), "",
             )  # fmt: skip
     if total > len(listed):
@@ -230,7 +230,8 @@ def _top_conns(view: top_view.TopView) -> Table:
         )  # fmt: skip
         for s in c.subflows:
             made.add_row(
-                Text.assemble(f"  └ {s.id} {s.port}", flags(s.flags), unusual(s.state)), f"{s.local} → {s.remote}",
+                Text.assemble(f"  └ {s.id} {s.port}", flags(s.flags), unusual(s.state)),
+                Text(f"{s.local} → {s.remote}"),
                 units.percent(s.share), Text(units.bar(s.share, 6), style="cyan"), units.short(s.rx_bit_s),
                 units.short(s.tx_bit_s), units.ms(s.srtt_us), octets(s.cwnd), _warn(s.retrans_s),
             )  # fmt: skip

@@ -68,6 +68,7 @@ def make_parser() -> argparse.ArgumentParser:
     p.add_argument("--sched", choices=sorted(driver.SCHEDULERS), default="default")
     p.add_argument("--cc", default="", metavar="NAME", help="congestion control: cubic, newreno, bbr, dctcp")
     p.add_argument("--csum", action="store_true", help="both sides ask for DSS checksums")
+    p.add_argument("--family", choices=sorted(driver.FAMILIES), default="ipv4", help="mixed: IPv6 on paths 1, 3, ...")
     p.add_argument("--tcp", choices=("client", "server", "both"), help="plain TCP on that side")
     p.add_argument("--read-rate", type=size, default=0, metavar="N", help="the server reads so many bytes/s only")
     p.add_argument("--mtu", type=int, default=1500)
@@ -119,6 +120,8 @@ def scenario_of(o: argparse.Namespace) -> driver.Scenario:
                 corrupt=_pick(o.corrupt, i, "corrupt", o.paths),
             )
         )
+    if o.family != "ipv4" and o.mtu < driver.IPV6_MTU:
+        raise UsageError(f"--mtu {o.mtu}: IPv6 needs at least {driver.IPV6_MTU}")
     moments = [(at, path, driver.DOWN) for path, at in o.down] + [(at, path, driver.UP) for path, at in o.up]
     for _, path, _what in moments:
         if not 0 <= path < o.paths:
@@ -134,6 +137,7 @@ def scenario_of(o: argparse.Namespace) -> driver.Scenario:
         workers_a=workers_a,
         workers_b=workers_b,
         steering=driver.STEERING[o.steering],
+        family=driver.FAMILIES[o.family],
         sched_a=driver.SCHEDULERS[o.sched],
         sched_b=driver.SCHEDULERS[o.sched],
         csum_a=o.csum,

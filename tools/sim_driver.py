@@ -79,6 +79,8 @@ DOWN, UP, REBIND, POOL, FORWARD, FREEZE, NO_READ, STOP, CLOCK, DIE, STALL = rang
 EVENTS_MAX = 32
 ALLOW_ERRORS, ALLOW_BYTES = 1, 2
 STEERING = {"rss": 0, "blocks": 1, "first": 2}
+FAMILIES = {"ipv4": 0, "ipv6": 1, "mixed": 2}  # mixed: IPv6 on the paths 1, 3, ...
+IPV6_MTU = 1280  # at least (RFC 8200 5)
 SIGNAL, SUBFLOW, FULLMESH, BACKUP = 1, 2, 4, 8
 CLOSING = {"calm": 0, "early": 1, "only": 2}
 SCHEDULERS = {"default": 0, "minrtt": 1, "roundrobin": 2}
@@ -102,6 +104,7 @@ class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
     workers_a: int = 1
     workers_b: int = 1
     steering: int = 0
+    family: int = 0
     pm: int = SIGNAL
     closing: int = 0
     sched_a: int = 0

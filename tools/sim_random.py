@@ -266,9 +266,28 @@ def mptcp(seed: int) -> driver.Scenario:
     )
 
 
+def with_family(s: driver.Scenario, r: random.Random) -> driver.Scenario:
+    """The same scenario over IPv6 or both families, where that is possible: no MTU below 1280, and no NAT."""
+    family = r.choice((0, 0, 0, 1, 1, 2 if len(s.ab) > 1 else 1))
+    least = min(s.mtu or driver.IPV6_MTU, *(link.mtu or driver.IPV6_MTU for link in (*s.ab, *s.ba)))
+    if not family or least < driver.IPV6_MTU:
+        return s
+    boxes = list(s.box)
+    for i, box in enumerate(s.box):
+        if family == driver.FAMILIES["ipv6"] or i % 2:
+            longer = 20 if s.ab[i].mtu else 0  # than an IPv4 header: what was fitted to a narrow link
+            boxes[i] = replace(
+                box,
+                flags=box.flags & ~driver.NAT,
+                mss=max(box.mss - longer, 0),
+                coalesce=max(box.coalesce - longer, 0),
+            )
+    return replace(s, family=family, box=tuple(boxes))
+
+
 KINDS: dict[str, Callable[[int], driver.Scenario]] = {"mptcp": mptcp, "tcp": tcp}
 
 
 def scenario(seed: int, kind: str = "mptcp") -> driver.Scenario:
-    """The scenario of a seed."""
-    return KINDS[kind](seed)
+    """The scenario of a seed. The family has a stream of its own: it changes nothing else that is drawn."""
+    return with_family(KINDS[kind](seed), random.Random(f"family {kind} {seed}"))

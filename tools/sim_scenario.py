@@ -186,6 +186,7 @@ class File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     title: str = ""
     seed: int = 1
     kind: Literal["mptcp", "tcp", "tcp-client", "tcp-server"] = "mptcp"
+    family: Literal["ipv4", "ipv6", "mixed"] = "ipv4"  # mixed: IPv6 on paths 1, 3, ...
     to_server: Size = 0
     to_client: Size = 0
     connections: int = 1
@@ -220,6 +221,7 @@ class File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         for e in events:
             if not 0 <= e.path < len(self.path):
                 raise UsageError(f"an event names path {e.path}: 0 to {len(self.path) - 1}")
+        self._check_family()
         m = self.messages
         rest: dict[str, Any] = {}
         if m is not None:
@@ -241,6 +243,7 @@ class File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             workers_a=self.workers[0],
             workers_b=self.workers[1],
             steering=driver.STEERING[self.steering],
+            family=driver.FAMILIES[self.family],
             sched_a=schedulers[self.scheduler],
             sched_b=schedulers[self.scheduler],
             closing=driver.CLOSING[self.close],
@@ -258,6 +261,13 @@ class File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             shared=self.shared,
             **rest,
         )
+
+    def _check_family(self) -> None:
+        if self.family != "ipv4" and self.mtu < driver.IPV6_MTU:
+            raise UsageError(f"mtu {self.mtu}: IPv6 needs at least {driver.IPV6_MTU}")
+        for i, way in enumerate(self.path):
+            if way.box.nat and (self.family == "ipv6" or (self.family == "mixed" and i % 2)):
+                raise UsageError(f"path {i} is IPv6: there is no NAT")
 
 
 def _size(value: Size) -> int:

@@ -180,7 +180,7 @@ def _port(old: messages.PortInfo | None, new: messages.PortInfo, interval: float
     return PortView(
         index=new.index,
         name=new.name,
-        address=new.address,
+        address=" ".join(new.addresses),
         steering=new.steering,
         rx_pps=_rate(old.rx_packets if old else 0, new.rx_packets, interval),
         tx_pps=_rate(old.tx_packets if old else 0, new.tx_packets, interval),

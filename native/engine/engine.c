@@ -96,7 +96,7 @@ struct sn_engine *sn_engine_recover(void *mem, size_t size, const struct sn_engi
 	memset(old->out, 0, sizeof old->out);
 	old->net.resolved_only = true;
 	for (uint32_t i = 0; i < n; i++)
-		old->net.port[i].last = NULL;
+		memset(old->net.port[i].last, 0, sizeof old->net.port[i].last);
 	sn_tcp_reset_left_over(old, &old->tcp, now);
 	sn_engine_flush(old);
 

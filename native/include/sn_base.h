@@ -125,6 +125,42 @@ static inline bool sn_addr_is_any(const struct sn_addr *a)
 	return memcmp(a->b, zero, 16) == 0 || (sn_addr_is_v4(a) && sn_addr_v4_get(a) == 0);
 }
 
+/* `family` of an address: which of a port's two addresses goes with it. */
+enum sn_family { SN_FAMILY_4 = 0, SN_FAMILY_6 = 1, SN_FAMILIES = 2 };
+static inline enum sn_family sn_addr_family(const struct sn_addr *a)
+{
+	return sn_addr_is_v4(a) ? SN_FAMILY_4 : SN_FAMILY_6;
+}
+static inline bool sn_addr_same_family(const struct sn_addr *a, const struct sn_addr *b)
+{
+	return sn_addr_is_v4(a) == sn_addr_is_v4(b);
+}
+/* 0.0.0.0 and :: apart. */
+static inline bool sn_addr_is_any4(const struct sn_addr *a) { return sn_addr_is_v4(a) && sn_addr_v4_get(a) == 0; }
+static inline bool sn_addr_is_any6(const struct sn_addr *a)
+{
+	static const uint8_t zero[16];
+	return memcmp(a->b, zero, 16) == 0;
+}
+/* fe80::/10 (RFC 4291 2.5.6). */
+static inline bool sn_addr_is_link_local(const struct sn_addr *a)
+{
+	return a->b[0] == 0xfe && (a->b[1] & 0xc0) == 0x80;
+}
+/* ff00::/8, or 224.0.0.0/4. */
+static inline bool sn_addr_is_multicast(const struct sn_addr *a)
+{
+	return a->b[0] == 0xff || (sn_addr_is_v4(a) && a->b[12] >> 4 == 0xe);
+}
+/* The first `prefix` bits (0 to 128) are equal. An IPv4 prefix counts 96 more, for ::ffff:0:0/96. */
+static inline bool sn_addr_on_link(const struct sn_addr *a, const struct sn_addr *b, uint32_t prefix)
+{
+	uint32_t bytes = prefix / 8, bits = prefix % 8;
+
+	return memcmp(a->b, b->b, bytes) == 0 &&
+	       (!bits || ((a->b[bytes] ^ b->b[bytes]) & (0xff00u >> bits) & 0xff) == 0);
+}
+
 /* One TCP flow as this host sees it; ports in host order. */
 struct sn_flow {
 	struct sn_addr local, remote;

@@ -106,7 +106,8 @@ struct sn_chunk {
 #define SN_TX_REFS 4
 enum sn_tx_flags {
 	SN_TX_CSUM_DONE = 1 << 0, /* IP and L4 checksums are already in place */
-	SN_TX_ECT0 = 1 << 1       /* ECN-capable transport (RFC 3168 5) */
+	SN_TX_ECT0 = 1 << 1,      /* ECN-capable transport (RFC 3168 5) */
+	SN_TX_IPV6 = 1 << 2       /* the IP header is one of IPv6: there is no IP checksum */
 };
 struct sn_tx {
 	struct sn_buf *hdr;

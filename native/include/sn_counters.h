@@ -29,9 +29,14 @@
 	X(rx_drop_proto, "IP protocol nobody handles")                            \
 	X(rx_drop_icmp, "malformed ICMP")                                         \
 	X(rx_drop_tcp, "malformed TCP header or options, bad checksum")           \
+	X(rx_drop_nd, "malformed or untrustworthy IPv6 neighbour discovery")       \
 	X(arp_rx, "ARP packets received")                                         \
 	X(arp_tx, "ARP packets sent")                                             \
 	X(icmp_echo, "ICMP echo requests answered")                               \
+	X(icmp_limited, "ICMP and ICMPv6 echo requests not answered: rate")      \
+	X(nd_rx, "IPv6 neighbour solicitations and advertisements received")      \
+	X(nd_tx, "IPv6 neighbour solicitations and advertisements sent")          \
+	X(icmp6_echo, "ICMPv6 echo requests answered")                            \
 	X(neigh_pending_drop, "packets dropped while a neighbour was unresolved") \
 	X(tcp_rx_segments, "TCP segments received")                               \
 	X(tcp_tx_segments, "TCP segments sent")                                   \
@@ -106,6 +111,7 @@
 	X(RmSubflow, "subflows left for a REMOVE_ADDR")                           \
 	X(AddAddr, "ADD_ADDR received")                                           \
 	X(AddAddrTx, "ADD_ADDR sent")                                             \
+	X(AddAddrTxDrop, "ADD_ADDR not sent: no room among the options")          \
 	X(EchoAdd, "ADD_ADDR echo received")                                      \
 	X(EchoAddTx, "ADD_ADDR echo sent")                                        \
 	X(AddAddrDrop, "ADD_ADDR dropped: HMAC or limits")                        \

@@ -122,6 +122,13 @@ static enum sn_err make_pools(struct sn_runtime *rt, const struct sn_port_cfg *p
 	return SN_OK;
 }
 
+static struct sn_addr addr_of(const uint8_t raw[16])
+{
+	struct sn_addr a;
+	memcpy(a.b, raw, sizeof a.b);
+	return a;
+}
+
 static enum sn_err open_ports(struct sn_runtime *rt, const struct sn_port_cfg *ports)
 {
 	for (uint32_t i = 0; i < rt->cfg.ports; i++) {
@@ -132,6 +139,7 @@ static enum sn_err open_ports(struct sn_runtime *rt, const struct sn_port_cfg *p
 			.ifindex = c->ifindex,
 			.mtu = c->mtu,
 			.queues = (uint16_t)rt->cfg.workers,
+			.addr6 = addr_of(c->addr6),
 			.frame_size = c->frame_size,
 			.frames = c->frames,
 			.pools = rt->bufs,
@@ -142,9 +150,12 @@ static enum sn_err open_ports(struct sn_runtime *rt, const struct sn_port_cfg *p
 		rt->ports++;
 		struct sn_net_port_cfg *n = &rt->net[i];
 		memcpy(n->mac, rt->port[i].mac, sizeof n->mac);
-		memcpy(n->addr.b, c->addr, sizeof n->addr.b);
-		memcpy(n->gateway.b, c->gateway, sizeof n->gateway.b);
+		n->addr = addr_of(c->addr);
+		n->gateway = addr_of(c->gateway);
 		n->prefix = c->prefix;
+		n->addr6 = o.addr6;
+		n->gateway6 = addr_of(c->gateway6);
+		n->prefix6 = c->prefix6;
 		n->mtu = c->mtu;
 		n->tx_csum = rt->port[i].tx_csum;
 	}

@@ -135,7 +135,7 @@ static struct sn_listener *find_listener(const struct sn_engine *e, const struct
 			continue;
 		if (sn_addr_eq(&l->laddr, &flow->local))
 			return l;
-		if (sn_addr_is_any(&l->laddr))
+		if (sn_laddr_covers(&l->laddr, &flow->local))
 			any = l;
 	}
 	return any;

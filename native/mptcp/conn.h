@@ -160,6 +160,12 @@ struct sn_path_try {
 	sn_time next;  /* no new try before */
 };
 
+/* Does a listener on `l` take what comes for `addr` (or for every address that `addr` stands for)? */
+static inline bool sn_laddr_covers(const struct sn_addr *l, const struct sn_addr *addr)
+{
+	return sn_addr_is_any6(l) || (sn_addr_is_any4(l) && sn_addr_is_v4(addr)) || sn_addr_eq(l, addr);
+}
+
 /* An address that the peer announced. */
 struct sn_remote {
 	bool used;

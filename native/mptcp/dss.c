@@ -94,7 +94,7 @@ static uint32_t options_rst(const struct sn_subflow *sf, const struct sn_opt_wan
 }
 
 /* ACK and data of an established subflow. */
-static uint32_t options_established(const struct sn_subflow *sf, const struct sn_opt_want *want, uint8_t *out)
+static uint32_t options_established(struct sn_subflow *sf, const struct sn_opt_want *want, uint8_t *out)
 {
 	const struct sn_conn *c = sf->conn;
 	uint32_t n;
@@ -112,6 +112,7 @@ static uint32_t options_established(const struct sn_subflow *sf, const struct sn
 		const struct sn_mp_add_addr *a = sf->owe & SN_OWE_ECHO ? &sf->echo : &c->ann;
 		if (sn_mp_add_addr_len(a) <= want->room)
 			return sn_mp_emit_add_addr(out, a);
+		sf->owe &= (uint8_t) ~(SN_OWE_ADD_ADDR | SN_OWE_ECHO);
 	}
 	n = emit_dss(c, want, out, want->room);
 	if ((sf->owe & SN_OWE_REMOVE) && n + 4 + c->removed.n <= want->room)

@@ -29,7 +29,7 @@ struct sn_listener {
 	uint32_t backlog;
 	uint32_t pending; /* connections in the handshake or not yet taken by SN_OP_ACCEPT */
 	uint64_t user;
-	struct sn_addr laddr; /* any: every address of ours */
+	struct sn_addr laddr; /* 0.0.0.0: every IPv4 address of ours, ::: every address */
 };
 
 #define SN_PM_EVENTS_SOON (5 * SN_MSEC) /* how long an event may wait for others */

@@ -16,8 +16,8 @@ uint8_t sn_pm_local_id(const struct sn_conn *c, const struct sn_addr *addr)
 		if (ep->id && memcmp(ep->addr, addr->b, 16) == 0)
 			return ep->id;
 	}
-	/* No endpoint: ids from the top, by port. */
-	return (uint8_t)(255 - SN_MAX_PORTS + SN_MAX(sn_net_addr_port(c->e, addr), 0));
+	/* No endpoint: ids from the top, one for each address of a port. */
+	return (uint8_t)(255 - SN_MAX_PORTS * SN_FAMILIES + SN_MAX(sn_net_addr_slot(c->e, addr), 0));
 }
 
 bool sn_pm_is_backup(const struct sn_conn *c, const struct sn_addr *addr)
@@ -50,26 +50,33 @@ uint32_t sn_pm_extra(const struct sn_conn *c)
 	return n;
 }
 
-/* One pure ACK with the options owed. */
-static void ack_with(struct sn_subflow *sf, uint8_t owe, sn_time now)
+/* One pure ACK with the options owed. False: one of them will never find room (dss.c gave it up). */
+static bool ack_with(struct sn_subflow *sf, uint8_t owe, sn_time now)
 {
 	sf->owe |= owe;
 	sf->conn->ops->ack_now(sf->tcp, now);
+	bool fits = (sf->owe & owe) == owe;
 	sf->owe &= (uint8_t)~owe;
+	return fits;
 }
 
 /* --- what the peer says --- */
 
-/* An address that a peer can be reached at: not one of ours, nor of no host at all. */
-static bool plausible(const struct sn_engine *e, const struct sn_addr *a)
+/* An address that a peer can be reached at: not one of ours, nor of no host or this link's alone, and IPv4 in the form of
+ * IPv4. */
+static bool plausible(const struct sn_engine *e, const struct sn_mp_add_addr *said)
 {
 	static const uint8_t loopback[16] = {[15] = 1};
+	const struct sn_addr *a = &said->addr;
 
+	if (sn_net_addr_port(e, a) >= 0 || sn_addr_is_v4(a) != (said->family == 4))
+		return false;
 	if (sn_addr_is_v4(a)) {
 		uint8_t top = a->b[12];
-		return top != 0 && top != 127 && top < 224 && sn_net_addr_port(e, a) < 0;
+		return top != 0 && top != 127 && top < 224;
 	}
-	return !sn_addr_is_any(a) && a->b[0] != 0xff && memcmp(a->b, loopback, 16) != 0;
+	return !sn_addr_is_any6(a) && !sn_addr_is_multicast(a) && !sn_addr_is_link_local(a) &&
+	       memcmp(a->b, loopback, 16) != 0;
 }
 
 static void remember(struct sn_conn *c, const struct sn_mp_add_addr *a)
@@ -88,7 +95,7 @@ static void remember(struct sn_conn *c, const struct sn_mp_add_addr *a)
 	/* As the kernel: a peer that wants no join to its first address means the others to be used. */
 	uint32_t limit = SN_MAX(c->e->cfg.limits.add_addr_accepted, c->peer_no_join ? 1u : 0u);
 	/* Id 0 is the first subflow's address (RFC 8684 3.4.1). */
-	if (!free_slot || !a->id || !plausible(c->e, &a->addr)) {
+	if (!free_slot || !a->id || !plausible(c->e, a)) {
 		c->e->counters.AddAddrDrop++;
 		return;
 	}
@@ -190,7 +197,8 @@ bool sn_pm_segment(struct sn_subflow *sf, const struct sn_tcp_seg *seg, sn_time 
 
 /* --- what we say --- */
 
-static void announce_send(struct sn_conn *c, sn_time now)
+/* False: it does not fit into an ACK of this connection (RFC 8684 3.4.1: IPv6 with a port beside timestamps). */
+static bool announce_send(struct sn_conn *c, sn_time now)
 {
 	struct sn_subflow *sf = sn_conn_any_up(c);
 	struct sn_tcp_estimate est;
@@ -198,22 +206,29 @@ static void announce_send(struct sn_conn *c, sn_time now)
 	c->ann_deadline = now + SN_SEC;
 	if (!sf) {
 		c->e->counters.AddAddrTxDrop++;
-		return;
+		return true; /* tried again at the deadline */
 	}
 	c->ops->estimate(sf->tcp, &est);
 	c->ann_deadline = now + SN_MAX(SN_SEC, 3 * est.srtt);
 	c->ann_tries++;
+	if (!ack_with(sf, SN_OWE_ADD_ADDR, now)) {
+		c->e->counters.AddAddrTxDrop++;
+		return false;
+	}
 	c->e->counters.AddAddrTx++;
-	ack_with(sf, SN_OWE_ADD_ADDR, now);
+	return true;
 }
 
-void sn_pm_announce(struct sn_conn *c, const struct sn_mp_add_addr *a, int8_t cur, sn_time now)
+bool sn_pm_announce(struct sn_conn *c, const struct sn_mp_add_addr *a, int8_t cur, sn_time now)
 {
 	c->ann = *a;
 	c->ann.hmac = sn_mp_hmac_add_addr(c->local_key, c->remote_key, a);
 	c->ann_cur = cur;
 	c->ann_tries = 0;
-	announce_send(c, now);
+	if (announce_send(c, now))
+		return true;
+	announced(c);
+	return false;
 }
 
 /* ADD_ADDR: one at a time. */
@@ -241,8 +256,8 @@ static void announce(struct sn_conn *c, sn_time now)
 			c->ann_done |= 1u << i;
 			continue;
 		}
-		sn_pm_announce(c, &a, (int8_t)i, now);
-		return;
+		if (sn_pm_announce(c, &a, (int8_t)i, now))
+			return;
 	}
 }
 

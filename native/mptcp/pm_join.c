@@ -199,7 +199,7 @@ static bool source(const struct sn_conn *c, const struct sn_remote *r, struct sn
 	int32_t port = sn_net_route(c->e, &any, &r->addr);
 	if (port < 0)
 		return false;
-	*local = *sn_net_port_addr(c->e, (uint16_t)port);
+	*local = *sn_net_source(c->e, (uint16_t)port, &r->addr);
 	return true;
 }
 

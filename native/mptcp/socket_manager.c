@@ -77,7 +77,7 @@ static enum sn_err listen_on(struct sn_engine *e, uint32_t slot, const struct sn
 	for (uint32_t i = 0; i < m->listeners.count; i++) {
 		const struct sn_listener *l = sn_slab_at(&m->listeners, i);
 		if (l && l->lport == s->lport &&
-		    (sn_addr_is_any(&laddr) || sn_addr_is_any(&l->laddr) || sn_addr_eq(&laddr, &l->laddr)))
+		    (sn_laddr_covers(&laddr, &l->laddr) || sn_laddr_covers(&l->laddr, &laddr)))
 			return SN_E_ADDRINUSE;
 	}
 	struct sn_listener *l = m->draining ? NULL : sn_slab_take(&m->listeners);
@@ -122,7 +122,7 @@ static enum sn_err connect_flow(struct sn_engine *e, const struct sn_sqe *s, str
 	if (p < 0)
 		return (enum sn_err)p;
 	*port = (uint16_t)p;
-	flow->local = *sn_net_port_addr(e, *port);
+	flow->local = *sn_net_source(e, *port, &flow->remote);
 	if (!flow->lport)
 		return sn_net_port_choose(e, flow);
 	/* A port of one's own choice must bring the answers to this worker. */

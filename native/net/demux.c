@@ -6,7 +6,8 @@
  */
 #include "engine/engine.h"
 #include "net/siphash.h"
-#include "wire/ipv4.h"
+#include "wire/checksum.h"
+#include "wire/ip.h"
 
 enum {
 	FOREIGN_MIN = 256,
@@ -258,12 +259,15 @@ void sn_net_tcp_syn(struct sn_engine *e, uint16_t port, const struct sn_flow *fl
 }
 
 /* The whole segment with its pseudo header sums up to all ones. */
-static bool checksum_good(const struct sn_ipv4 *ip, const uint8_t *tcp, uint32_t len)
+static bool checksum_good(const struct sn_ip *ip, const uint8_t *tcp, uint32_t len)
 {
-	return sn_csum_fold(sn_csum_partial(tcp, len, sn_csum_pseudo_v4(ip->src, ip->dst, SN_IP_TCP, len))) == 0xffff;
+	uint32_t pseudo = sn_addr_is_v4(&ip->src) ? sn_csum_pseudo_v4(sn_addr_v4_get(&ip->src),
+								      sn_addr_v4_get(&ip->dst), SN_IP_TCP, len)
+						  : sn_csum_pseudo_v6(&ip->src, &ip->dst, SN_IP_TCP, len);
+	return sn_csum_fold(sn_csum_partial(tcp, len, pseudo)) == 0xffff;
 }
 
-void sn_demux_tcp(struct sn_engine *e, struct sn_buf *b, const struct sn_ipv4 *ip, uint8_t *tcp, sn_time now)
+void sn_demux_tcp(struct sn_engine *e, struct sn_buf *b, const struct sn_ip *ip, uint8_t *tcp, sn_time now)
 {
 	struct sn_tcp_seg seg;
 	uint32_t len = ip->total_len - ip->hdr_len;
@@ -273,8 +277,7 @@ void sn_demux_tcp(struct sn_engine *e, struct sn_buf *b, const struct sn_ipv4 *i
 		sn_buf_free(b);
 		return;
 	}
-	struct sn_flow flow = {
-		.local = sn_addr_v4(ip->dst), .remote = sn_addr_v4(ip->src), .lport = seg.dport, .rport = seg.sport};
+	struct sn_flow flow = {.local = ip->dst, .remote = ip->src, .lport = seg.dport, .rport = seg.sport};
 	struct sn_net_flow **known = recent(&e->net, &flow), *f = *known;
 	uint64_t hash = 0;
 	bool found = SN_LIKELY(f && sn_flow_eq(&f->flow, &flow));

@@ -1,37 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Neighbours: IPv4 addresses on a port's network and their MAC (ARP, RFC 826).
+ * Neighbours: addresses of both families on a port's network and their MAC. How they are asked is in arp.c and ndp.c.
  *
  * Timer of each entry (sn_neigh.timer):
  *   ASKING     1 s, up to SN_NEIGH_TRIES requests; then what waits is dropped and the entry goes
- *   FRESH      when the confirmation is SN_NEIGH_FRESH old: used since then -> CHECKING, else the entry goes
+ *   FRESH      when the confirmation is SN_NEIGH_HOLD old: used since then -> CHECKING, else the entry goes
  *   CHECKING   like ASKING, but the old MAC is used meanwhile
  *
- * An entry is made by sending, or by an ARP packet addressed to us. ARP between others only updates what exists.
- * With several workers, ARP addressed to us reaches one of them: it passes copies to its siblings.
+ * An entry is made by sending, or by a request addressed to us. What is said between others only updates what exists.
+ * With several workers, what is addressed to us reaches one of them: it passes copies to its siblings.
  */
-#include "engine/engine.h"
-#include "wire/arp.h"
+#include "net/neigh.h"
+
 #include "wire/eth.h"
 #include "wire/ipv4.h"
-
-enum neigh_state { ASKING, FRESH, CHECKING };
-
-struct sn_neigh {
-	struct sn_timer timer;
-	struct sn_engine *engine;
-	struct sn_neigh *next; /* hash chain */
-	uint32_t ip;
-	uint16_t port;
-	uint8_t state; /* enum neigh_state */
-	uint8_t tries;
-	uint8_t mac[6];
-	uint8_t waiting_count;
-	struct sn_buf *waiting, **waiting_tail; /* frames from the IP header on, oldest first */
-	sn_time used, confirmed;
-};
-
-static const uint8_t broadcast[6] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
+#include "wire/ipv6.h"
 
 bool sn_neigh_init(struct sn_engine *e)
 {
@@ -43,16 +26,18 @@ bool sn_neigh_init(struct sn_engine *e)
 }
 
 /* Addresses of one network differ in their low bits; the table is small and bounded, so nothing keyed is needed. */
-static struct sn_neigh **bucket_of(const struct sn_net *n, uint16_t port, uint32_t ip)
+static struct sn_neigh **bucket_of(const struct sn_net *n, uint16_t port, const struct sn_addr *addr)
 {
-	return &n->neigh_bucket[(ip ^ ip >> 9 ^ (uint32_t)port * 67) & (SN_NEIGH_BUCKETS - 1)];
+	uint32_t low = sn_get32(addr->b + 12) ^ sn_get32(addr->b + 8);
+
+	return &n->neigh_bucket[(low ^ low >> 9 ^ (uint32_t)port * 67) & (SN_NEIGH_BUCKETS - 1)];
 }
 
-static struct sn_neigh *find(const struct sn_net *n, uint16_t port, uint32_t ip)
+struct sn_neigh *sn_neigh_find(const struct sn_net *n, uint16_t port, const struct sn_addr *addr)
 {
-	struct sn_neigh *h = *bucket_of(n, port, ip);
+	struct sn_neigh *h = *bucket_of(n, port, addr);
 
-	while (h && (h->ip != ip || h->port != port))
+	while (h && (h->port != port || !sn_addr_eq(&h->addr, addr)))
 		h = h->next;
 	return h;
 }
@@ -69,39 +54,40 @@ static void drop_waiting(struct sn_neigh *h)
 static void forget(struct sn_neigh *h)
 {
 	struct sn_net *n = &h->engine->net;
-	struct sn_neigh **at = bucket_of(n, h->port, h->ip);
+	struct sn_neigh **at = bucket_of(n, h->port, &h->addr);
 
 	while (*at != h)
 		at = &(*at)->next;
 	*at = h->next;
-	if (n->port[h->port].last == h)
-		n->port[h->port].last = NULL;
+	struct sn_neigh **last = &n->port[h->port].last[sn_addr_family(&h->addr)];
+	if (*last == h)
+		*last = NULL;
 	sn_wheel_cancel(&h->engine->wheel, &h->timer);
 	drop_waiting(h);
 	sn_slab_put(&n->neighs, h);
 }
 
-/* Table full: the entry that was used longest ago makes room, one that never answered before all others: addresses that
- * nobody has must not push out those that are in use. */
+/* Who only asked us may go first, then who never answered: neither made-up neighbours nor addresses that nobody has must
+ * push out those that are in use, the former not even those that are being asked. */
+static int worth(const struct sn_neigh *h) { return !h->used ? 0 : h->state == SN_NEIGH_ASKING ? 1 : 2; }
+
+/* Table full: of those worth least the entry that was used longest ago makes room. */
 static void evict(struct sn_net *n)
 {
-	struct sn_neigh *oldest = NULL;
+	struct sn_neigh *least = NULL;
 
-	for (uint32_t i = 0; i < SN_NEIGH_MAX; i++) {
+	for (uint32_t i = 0; i < SN_NEIGH_MAX && (!least || worth(least)); i++) {
 		struct sn_neigh *h = sn_slab_at(&n->neighs, i);
-		if (!h)
-			continue;
-		bool silent = h->state == ASKING, old_silent = oldest && oldest->state == ASKING;
-		if (!oldest || (silent == old_silent ? h->used < oldest->used : silent))
-			oldest = h;
+		if (h && (!least || worth(h) < worth(least) || (worth(h) == worth(least) && h->used < least->used)))
+			least = h;
 	}
-	if (oldest)
-		forget(oldest);
+	if (least)
+		forget(least);
 }
 
 static void on_timer(struct sn_timer *t, sn_time now);
 
-static struct sn_neigh *make(struct sn_engine *e, uint16_t port, uint32_t ip, sn_time now)
+struct sn_neigh *sn_neigh_make(struct sn_engine *e, uint16_t port, const struct sn_addr *addr)
 {
 	struct sn_net *n = &e->net;
 	struct sn_neigh *h = sn_slab_take(&n->neighs);
@@ -114,43 +100,23 @@ static struct sn_neigh *make(struct sn_engine *e, uint16_t port, uint32_t ip, sn
 		return NULL;
 	h->timer.fire = on_timer;
 	h->engine = e;
-	h->ip = ip;
+	h->addr = *addr;
+	h->eth_type = sn_addr_is_v4(addr) ? SN_ETH_IPV4 : SN_ETH_IPV6;
 	h->port = port;
-	h->used = now;
 	h->waiting_tail = &h->waiting;
-	struct sn_neigh **head = bucket_of(n, port, ip);
+	struct sn_neigh **head = bucket_of(n, port, addr);
 	h->next = *head;
 	*head = h;
 	return h;
 }
 
-static void send_arp(struct sn_engine *e, uint16_t port, const uint8_t to[6], const struct sn_arp *a)
-{
-	struct sn_tx tx = {.port = port, .flags = SN_TX_CSUM_DONE};
-
-	tx.hdr = sn_buf_alloc(e->cfg.pool);
-	if (!tx.hdr) {
-		e->counters.tx_nobuf++;
-		return;
-	}
-	tx.hdr->data = tx.hdr->base + SN_HEADROOM;
-	tx.hdr->len = SN_ETH_HDR + SN_ARP_LEN;
-	sn_eth_emit(tx.hdr->data, to, e->net.port[port].mac, SN_ETH_ARP);
-	sn_arp_emit(tx.hdr->data + SN_ETH_HDR, a);
-	tx.l3_off = SN_ETH_HDR;
-	tx.l4_off = SN_ETH_HDR + SN_ARP_LEN;
-	e->counters.arp_tx++;
-	sn_engine_emit(e, &tx);
-}
-
 static void ask(struct sn_neigh *h, sn_time now)
 {
-	const struct sn_net_port *p = &h->engine->net.port[h->port];
-	struct sn_arp a = {.op = SN_ARP_REQUEST, .sender = p->ip, .target = h->ip};
-
-	memcpy(a.sender_mac, p->mac, 6);
 	h->tries++;
-	send_arp(h->engine, h->port, broadcast, &a);
+	if (sn_addr_is_v4(&h->addr))
+		sn_arp_ask(h);
+	else
+		sn_nd_ask(h);
 	sn_wheel_arm(&h->engine->wheel, &h->timer, now + SN_NEIGH_RETRY);
 }
 
@@ -158,12 +124,12 @@ static void on_timer(struct sn_timer *t, sn_time now)
 {
 	struct sn_neigh *h = SN_CONTAINER(t, struct sn_neigh, timer);
 
-	if (h->state == FRESH) {
+	if (h->state == SN_NEIGH_FRESH) {
 		if (h->used <= h->confirmed) {
 			forget(h);
 			return;
 		}
-		h->state = CHECKING;
+		h->state = SN_NEIGH_CHECKING;
 		h->tries = 0;
 	}
 	if (h->tries < SN_NEIGH_TRIES) {
@@ -172,10 +138,10 @@ static void on_timer(struct sn_timer *t, sn_time now)
 	}
 	struct sn_engine *e = h->engine;
 	uint16_t port = h->port;
-	uint32_t ip = h->ip;
+	struct sn_addr hop = h->addr;
 	forget(h);
 	if (e->tcp_ops->unreachable)
-		e->tcp_ops->unreachable(e, port, ip, now);
+		e->tcp_ops->unreachable(e, port, &hop, now);
 }
 
 /* The IP packet at tx->hdr->data gets its Ethernet header and leaves. */
@@ -183,7 +149,7 @@ static void emit_to(struct sn_engine *e, const struct sn_neigh *h, struct sn_tx 
 {
 	tx->hdr->data -= SN_ETH_HDR;
 	tx->hdr->len += SN_ETH_HDR;
-	sn_eth_emit(tx->hdr->data, h->mac, e->net.port[h->port].mac, SN_ETH_IPV4);
+	sn_eth_emit(tx->hdr->data, h->mac, e->net.port[h->port].mac, h->eth_type);
 	sn_engine_emit(e, tx);
 }
 
@@ -223,7 +189,9 @@ static void flush_waiting(struct sn_neigh *h)
 {
 	struct sn_engine *e = h->engine;
 	struct sn_buf *b = h->waiting;
-	struct sn_tx tx = {.port = h->port, .l3_off = SN_ETH_HDR, .l4_off = SN_ETH_HDR + SN_IPV4_HDR};
+	struct sn_tx tx = {.port = h->port, .l3_off = SN_ETH_HDR};
+
+	tx.l4_off = SN_ETH_HDR + (h->eth_type == SN_ETH_IPV4 ? SN_IPV4_HDR : SN_IPV6_HDR);
 
 	h->waiting = NULL;
 	h->waiting_tail = &h->waiting;
@@ -237,52 +205,75 @@ static void flush_waiting(struct sn_neigh *h)
 	}
 }
 
-void sn_neigh_send(struct sn_engine *e, uint16_t port, uint32_t ip, struct sn_tx *tx, sn_time now)
+/* Where the last segment did not go, or waits. */
+static __attribute__((noinline)) void send_slowly(struct sn_engine *e, uint16_t port, const struct sn_addr *hop,
+						  struct sn_tx *tx, sn_time now)
 {
-	struct sn_net_port *p = &e->net.port[port];
-	struct sn_neigh *h = p->last;
+	struct sn_neigh *h = sn_neigh_find(&e->net, port, hop);
 
-	if (SN_UNLIKELY(!h || h->ip != ip)) {
-		h = find(&e->net, port, ip);
-		if (!h && !e->net.resolved_only) {
-			h = make(e, port, ip, now);
-			if (h)
-				ask(h, now);
-		}
-		if (!h || (e->net.resolved_only && h->state == ASKING)) {
-			e->counters.neigh_pending_drop++;
-			sn_buf_free(tx->hdr);
-			return;
-		}
-		p->last = h;
+	if (!h && !e->net.resolved_only) {
+		h = sn_neigh_make(e, port, hop);
+		if (h)
+			ask(h, now);
 	}
+	if (!h || (e->net.resolved_only && h->state == SN_NEIGH_ASKING)) {
+		e->counters.neigh_pending_drop++;
+		sn_buf_free(tx->hdr);
+		return;
+	}
+	e->net.port[port].last[sn_addr_family(hop)] = h;
 	h->used = now;
-	if (SN_LIKELY(h->state != ASKING))
+	if (h->state != SN_NEIGH_ASKING)
 		emit_to(e, h, tx);
 	else
 		wait_for(h, tx);
 }
 
-static void learn(struct sn_neigh *h, const uint8_t mac[6], sn_time now)
+void sn_neigh_send(struct sn_engine *e, uint16_t port, const struct sn_addr *hop, struct sn_tx *tx, sn_time now)
+{
+	struct sn_neigh *h = e->net.port[port].last[tx->flags & SN_TX_IPV6 ? SN_FAMILY_6 : SN_FAMILY_4];
+
+	if (SN_LIKELY(h && sn_addr_eq(&h->addr, hop) && h->state != SN_NEIGH_ASKING)) {
+		h->used = now;
+		emit_to(e, h, tx);
+	} else {
+		send_slowly(e, port, hop, tx, now);
+	}
+}
+
+void sn_neigh_learn(struct sn_neigh *h, const uint8_t mac[6], sn_time now)
 {
 	memcpy(h->mac, mac, 6);
-	h->state = FRESH;
+	h->state = SN_NEIGH_FRESH;
 	h->tries = 0;
 	h->confirmed = now;
-	sn_wheel_arm(&h->engine->wheel, &h->timer, now + SN_NEIGH_FRESH);
+	sn_wheel_arm(&h->engine->wheel, &h->timer, now + SN_NEIGH_HOLD);
 	if (h->waiting)
 		flush_waiting(h);
 }
 
-/* Copies of one ARP frame for every other worker. */
-static void share(struct sn_engine *e, const struct sn_buf *b, uint32_t len, sn_time now)
+void sn_neigh_doubt(struct sn_neigh *h, const uint8_t mac[6], sn_time now)
+{
+	memcpy(h->mac, mac, 6);
+	if (h->state != SN_NEIGH_CHECKING) { /* otherwise it is being asked, and this must not go on for ever */
+		h->state = SN_NEIGH_CHECKING;
+		h->tries = 0;
+		ask(h, now);
+	}
+	if (h->waiting)
+		flush_waiting(h);
+}
+
+void sn_neigh_share(struct sn_engine *e, const struct sn_buf *b, uint32_t len, sn_time now)
 {
 	for (uint32_t w = 0; w < e->cfg.workers; w++) {
-		if (w == e->cfg.worker || !sn_net_limit_take(&e->net.arp_share_limit, SN_ARP_SHARE_RATE, now))
+		if (w == e->cfg.worker || !sn_net_limit_take(&e->net.neigh_share_limit, SN_NEIGH_SHARE_RATE, now))
 			continue;
 		struct sn_buf *copy = sn_buf_alloc(e->cfg.pool);
-		if (!copy) {
+		if (!copy || len > copy->room - SN_HEADROOM) {
 			e->counters.tx_nobuf++;
+			if (copy)
+				sn_buf_free(copy);
 			return;
 		}
 		copy->next = NULL;
@@ -296,43 +287,4 @@ static void share(struct sn_engine *e, const struct sn_buf *b, uint32_t len, sn_
 			sn_buf_free(copy);
 		}
 	}
-}
-
-static void handle_arp(struct sn_engine *e, const struct sn_buf *b, const struct sn_arp *a, sn_time now)
-{
-	const struct sn_net_port *p = &e->net.port[b->port];
-	bool for_us = a->target == p->ip, forwarded = b->flags & SN_BUF_FORWARDED;
-	bool on_link = a->sender != 0 && ((a->sender ^ p->ip) & p->mask) == 0 && a->sender != p->ip;
-
-	if (on_link) {
-		struct sn_neigh *h = find(&e->net, b->port, a->sender);
-		/* A request to us announces traffic; an unasked reply is nobody's business. */
-		if (!h && for_us && a->op == SN_ARP_REQUEST)
-			h = make(e, b->port, a->sender, now);
-		if (h)
-			learn(h, a->sender_mac, now);
-	}
-	if (!for_us || forwarded)
-		return;
-	if (a->op == SN_ARP_REQUEST) {
-		struct sn_arp reply = {.op = SN_ARP_REPLY, .sender = p->ip, .target = a->sender};
-		memcpy(reply.sender_mac, p->mac, 6);
-		memcpy(reply.target_mac, a->sender_mac, 6);
-		send_arp(e, b->port, a->sender_mac, &reply);
-	}
-	if (e->cfg.workers > 1 && on_link)
-		share(e, b, SN_ETH_HDR + SN_ARP_LEN, now);
-}
-
-void sn_neigh_arp(struct sn_engine *e, struct sn_buf *b, sn_time now)
-{
-	struct sn_arp a;
-
-	if (!sn_arp_parse(&a, b->data + SN_ETH_HDR, b->len - SN_ETH_HDR) || sn_mac_is_group(a.sender_mac)) {
-		e->counters.rx_drop_arp++;
-	} else {
-		e->counters.arp_rx++;
-		handle_arp(e, b, &a, now);
-	}
-	sn_buf_free(b);
 }

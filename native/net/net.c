@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Ports with their addresses, routes, and the way of a received frame down to ARP, ICMP and TCP.
+ * The way of a received frame down to ARP, ND, ICMP and TCP.
  */
 #include "engine/engine.h"
 #include "wire/eth.h"
 #include "wire/ipv4.h"
+#include "wire/ipv6.h"
 
 bool sn_net_init(struct sn_engine *e)
 {
 	memset(&e->net, 0, sizeof e->net);
-	e->net.rst_limit.credit = e->net.arp_share_limit.credit = SN_SEC;
+	e->net.rst_limit.credit = e->net.echo_limit.credit = e->net.neigh_share_limit.credit = SN_SEC;
 	bool demux = sn_demux_init(e);
 	bool neigh = sn_neigh_init(e);
 	return demux && neigh;
@@ -27,47 +28,6 @@ bool sn_net_limit_take(struct sn_net_limit *l, uint32_t rate, sn_time now)
 	return true;
 }
 
-int32_t sn_net_port_add(struct sn_engine *e, const struct sn_net_port_cfg *cfg)
-{
-	struct sn_net *n = &e->net;
-
-	if (n->ports == SN_MAX_PORTS)
-		return SN_E_NOSPC;
-	if (!sn_addr_is_v4(&cfg->addr) || sn_addr_is_any(&cfg->addr) || cfg->prefix > 32 || cfg->mtu < 576 ||
-	    sn_mac_is_group(cfg->mac) || (!sn_addr_is_any(&cfg->gateway) && !sn_addr_is_v4(&cfg->gateway)))
-		return SN_E_INVAL;
-	if (sn_net_addr_port(e, &cfg->addr) >= 0)
-		return SN_E_EXIST;
-	struct sn_net_port *p = &n->port[n->ports];
-	memset(p, 0, sizeof *p);
-	memcpy(p->mac, cfg->mac, 6);
-	p->tx_csum = cfg->tx_csum;
-	p->mtu = cfg->mtu;
-	p->addr = cfg->addr;
-	p->ip = sn_addr_v4_get(&cfg->addr);
-	p->prefix = cfg->prefix;
-	p->mask = cfg->prefix ? UINT32_MAX << (32 - cfg->prefix) : 0;
-	p->gateway = sn_addr_is_any(&cfg->gateway) ? 0 : sn_addr_v4_get(&cfg->gateway);
-	return (int32_t)n->ports++;
-}
-
-void sn_net_port_cfg_get(const struct sn_engine *e, uint16_t port, struct sn_net_port_cfg *out)
-{
-	const struct sn_net_port *p = &e->net.port[port];
-
-	memset(out, 0, sizeof *out);
-	memcpy(out->mac, p->mac, 6);
-	out->addr = p->addr;
-	out->prefix = p->prefix;
-	out->gateway = sn_addr_v4(p->gateway);
-	out->mtu = p->mtu;
-	out->tx_csum = p->tx_csum;
-}
-
-uint32_t sn_net_port_count(const struct sn_engine *e) { return e->net.ports; }
-const struct sn_addr *sn_net_port_addr(const struct sn_engine *e, uint16_t port) { return &e->net.port[port].addr; }
-uint16_t sn_net_port_mtu(const struct sn_engine *e, uint16_t port) { return e->net.port[port].mtu; }
-
 static int32_t port_of_ip(const struct sn_net *n, uint32_t ip)
 {
 	for (uint32_t i = 0; i < n->ports; i++)
@@ -76,62 +36,90 @@ static int32_t port_of_ip(const struct sn_net *n, uint32_t ip)
 	return -1;
 }
 
-int32_t sn_net_addr_port(const struct sn_engine *e, const struct sn_addr *addr)
-{
-	return sn_addr_is_v4(addr) ? port_of_ip(&e->net, sn_addr_v4_get(addr)) : -1;
-}
-
-int32_t sn_net_route(const struct sn_engine *e, const struct sn_addr *src, const struct sn_addr *dst)
-{
-	const struct sn_net *n = &e->net;
-	bool any = sn_addr_is_any(src);
-	int32_t only = any ? -1 : sn_net_addr_port(e, src);
-
-	if (!any && only < 0)
-		return SN_E_ADDRNOTAVAIL;
-	if (!sn_addr_is_v4(dst) || sn_addr_is_any(dst))
-		return SN_E_NETUNREACH;
-	uint32_t ip = sn_addr_v4_get(dst);
-	int32_t gateway = SN_E_NETUNREACH;
-	for (uint32_t i = 0; i < n->ports; i++) {
-		const struct sn_net_port *p = &n->port[i];
-		if (only >= 0 && (uint32_t)only != i)
-			continue;
-		if (((p->ip ^ ip) & p->mask) == 0)
-			return (int32_t)i;
-		if (gateway < 0 && p->gateway)
-			gateway = (int32_t)i;
-	}
-	return gateway;
-}
-
 /* Nobody answers to a multicast, reserved, loopback or unspecified source, nor to one of our own addresses. */
 static bool source_is_sane(const struct sn_net *n, uint32_t src)
 {
 	uint8_t top = (uint8_t)(src >> 24);
-	return top != 0 && top != 127 && top < 224 && port_of_ip(n, src) < 0;
+	return (uint8_t)(top - 1) < 223 && top != 127 && port_of_ip(n, src) < 0;
 }
 
 static void rx_ipv4(struct sn_engine *e, struct sn_buf *b, const struct sn_net_port *p, sn_time now)
 {
-	struct sn_ipv4 ip;
+	struct sn_ipv4 h;
 	uint8_t *l3 = b->data + SN_ETH_HDR;
 
-	if (SN_UNLIKELY(!sn_ipv4_parse(&ip, l3, b->len - SN_ETH_HDR, !(b->flags & SN_BUF_CSUM_GOOD)) ||
-			(ip.dst != p->ip && port_of_ip(&e->net, ip.dst) < 0) || !source_is_sane(&e->net, ip.src)))
+	if (SN_UNLIKELY(!sn_ipv4_parse(&h, l3, b->len - SN_ETH_HDR, !(b->flags & SN_BUF_CSUM_GOOD)) || !h.dst ||
+			(h.dst != p->ip && port_of_ip(&e->net, h.dst) < 0) || !source_is_sane(&e->net, h.src))) {
 		e->counters.rx_drop_ip++;
-	else if (SN_UNLIKELY(ip.frag & (SN_IPV4_MF | SN_IPV4_OFFSET)))
+	} else if (SN_UNLIKELY(h.frag & (SN_IPV4_MF | SN_IPV4_OFFSET))) {
 		e->counters.rx_drop_frag++;
-	else if (SN_LIKELY(ip.proto == SN_IP_TCP)) {
+	} else {
+		struct sn_ip ip = {.src = sn_addr_v4(h.src),
+				   .dst = sn_addr_v4(h.dst),
+				   .hdr_len = h.hdr_len,
+				   .total_len = h.total_len,
+				   .proto = h.proto,
+				   .tos = h.tos,
+				   .ttl = h.ttl};
+		if (SN_LIKELY(h.proto == SN_IP_TCP)) {
+			if (SN_UNLIKELY((h.tos & SN_IP_CE) == SN_IP_CE))
+				b->flags |= SN_BUF_CE;
+			sn_demux_tcp(e, b, &ip, l3 + h.hdr_len, now);
+			return;
+		}
+		if (h.proto == SN_IP_ICMP) {
+			sn_icmp_rx(e, b, &ip, l3 + h.hdr_len, h.total_len - h.hdr_len, now);
+			return;
+		}
+		e->counters.rx_drop_proto++;
+	}
+	sn_buf_free(b);
+}
+
+/* The two groups that everybody with an address is in. */
+static bool in_group(const struct sn_net_port *p, const struct sn_addr *dst)
+{
+	struct sn_addr all = sn_ipv6_all_nodes(), own = sn_ipv6_solicited_node(&p->nif[SN_FAMILY_6].addr);
+
+	return sn_addr_eq(dst, &all) || sn_addr_eq(dst, &own);
+}
+
+/* Addresses that a packet of IPv6 may bear. Those that stand for IPv4 addresses would be taken for these. */
+static bool addrs_are_sane(const struct sn_engine *e, const struct sn_net_port *p, const struct sn_ip *ip)
+{
+	if (sn_addr_is_v4(&ip->src) || sn_addr_is_v4(&ip->dst))
+		return false;
+	if (!sn_addr_eq(&ip->dst, &p->nif[SN_FAMILY_6].addr) && sn_net_addr_port(e, &ip->dst) < 0 &&
+	    !(ip->proto == SN_IP_ICMP6 && in_group(p, &ip->dst)))
+		return false;
+	if (!sn_net_is_unicast6(&ip->src) || sn_addr_is_link_local(&ip->src))
+		/* What has no address yet, or one of this link alone, speaks of neighbours. */
+		return ip->proto == SN_IP_ICMP6 && (sn_addr_is_any6(&ip->src) || sn_addr_is_link_local(&ip->src));
+	return sn_net_addr_port(e, &ip->src) < 0;
+}
+
+static void rx_ipv6(struct sn_engine *e, struct sn_buf *b, const struct sn_net_port *p, bool to_us, sn_time now)
+{
+	struct sn_ip ip;
+	uint8_t *l3 = b->data + SN_ETH_HDR;
+	enum sn_ipv6_verdict verdict = sn_ipv6_parse(&ip, l3, b->len - SN_ETH_HDR);
+
+	if (verdict == SN_IPV6_FRAGMENT) {
+		e->counters.rx_drop_frag++;
+	} else if (verdict != SN_IPV6_OK || !addrs_are_sane(e, p, &ip)) {
+		e->counters.rx_drop_ip++;
+	} else if (ip.proto == SN_IP_ICMP6) {
+		sn_icmp6_rx(e, b, &ip, !to_us || sn_addr_is_multicast(&ip.dst), l3 + ip.hdr_len,
+			    ip.total_len - ip.hdr_len, now);
+		return;
+	} else if (ip.proto == SN_IP_TCP && to_us) {
 		if (SN_UNLIKELY((ip.tos & SN_IP_CE) == SN_IP_CE))
 			b->flags |= SN_BUF_CE;
 		sn_demux_tcp(e, b, &ip, l3 + ip.hdr_len, now);
 		return;
-	} else if (ip.proto == SN_IP_ICMP) {
-		sn_icmp_rx(e, b, &ip, l3 + ip.hdr_len, ip.total_len - ip.hdr_len, now);
-		return;
-	} else
+	} else {
 		e->counters.rx_drop_proto++;
+	}
 	sn_buf_free(b);
 }
 
@@ -158,27 +146,50 @@ static struct sn_buf *bring_home(struct sn_engine *e, struct sn_buf *b)
 	return own;
 }
 
-void sn_net_rx(struct sn_engine *e, struct sn_buf *b, sn_time now)
+/* The Ethernet addresses of the groups of in_group(). */
+static bool is_group6(const struct sn_net_port *p, const uint8_t mac[6])
+{
+	static const uint8_t all[6] = {0x33, 0x33, 0, 0, 0, 1}, solicited[3] = {0x33, 0x33, 0xff};
+
+	return sn_mac_eq(mac, all) ||
+	       (memcmp(mac, solicited, 3) == 0 && memcmp(mac + 3, p->nif[SN_FAMILY_6].addr.b + 13, 3) == 0);
+}
+
+/* Whatever is not IPv4 for us. Not inlined, for the registers of what is. */
+static __attribute__((noinline)) void rx_other(struct sn_engine *e, struct sn_buf *b, sn_time now)
 {
 	struct sn_eth eth;
 
-	if (SN_UNLIKELY(b->pool != e->cfg.pool) && sn_pool_short(b->pool)) {
-		b = bring_home(e, b);
-		if (!b)
-			return;
-	}
-	if (SN_LIKELY(b->port < e->net.ports && sn_eth_parse(&eth, b->data, b->len))) {
+	if (b->port < e->net.ports && sn_eth_parse(&eth, b->data, b->len)) {
 		const struct sn_net_port *p = &e->net.port[b->port];
 		bool ours = sn_mac_eq(eth.dst, p->mac);
-		if (SN_LIKELY(ours && eth.type == SN_ETH_IPV4)) {
-			rx_ipv4(e, b, p, now);
+		if (eth.type == SN_ETH_IPV6 && !sn_addr_is_any6(&p->nif[SN_FAMILY_6].addr) &&
+		    (ours || is_group6(p, eth.dst))) {
+			rx_ipv6(e, b, p, ours, now);
 			return;
 		}
 		if (eth.type == SN_ETH_ARP && (ours || sn_mac_is_broadcast(eth.dst))) {
-			sn_neigh_arp(e, b, now);
+			sn_arp_rx(e, b, now);
 			return;
 		}
 	}
 	e->counters.rx_drop_eth++;
 	sn_buf_free(b);
+}
+
+void sn_net_rx(struct sn_engine *e, struct sn_buf *b, sn_time now)
+{
+	if (SN_UNLIKELY(b->pool != e->cfg.pool) && sn_pool_short(b->pool)) {
+		b = bring_home(e, b);
+		if (!b)
+			return;
+	}
+	if (SN_LIKELY(b->port < e->net.ports && b->len >= SN_ETH_HDR)) {
+		const struct sn_net_port *p = &e->net.port[b->port];
+		if (SN_LIKELY(sn_mac_eq(sn_eth_dst(b->data), p->mac) && sn_eth_type(b->data) == SN_ETH_IPV4)) {
+			rx_ipv4(e, b, p, now);
+			return;
+		}
+	}
+	rx_other(e, b, now);
 }

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Network layer of one worker: ports with their address, neighbours (RFC 826), routes, IPv4 (RFC 791), ICMP echo
- * (RFC 792), and the demultiplexer that finds the TCP record of a segment or the worker that owns it.
+ * Network layer of one worker: ports with an address of either family, neighbours (RFC 826, RFC 4861), routes, IPv4
+ * (RFC 791) and IPv6 (RFC 8200), echo (RFC 792, RFC 4443), and the demultiplexer that finds the TCP record of a segment
+ * or the worker that owns it.
  *
- * An incoming frame: sn_net_rx -> ethernet -> arp | ipv4 -> icmp | tcp checksum and parse -> demux:
+ * An incoming frame: sn_net_rx -> ethernet -> arp | ip -> icmp, nd | tcp checksum and parse -> demux:
  *   1. our flow table hit            -> ops->input
  *   2. forward table or port block of another worker -> hooks.forward (counted `misdirected`)
  *   3. SYN                           -> sn_mptcp_syn (listener, MP_JOIN by token; may answer "forward to worker w")
@@ -22,11 +23,15 @@ struct sn_engine;
 
 struct sn_net_port_cfg {
 	uint8_t mac[6];
+	/* One address of a family, any: none of it. There must be one. */
 	struct sn_addr addr;
-	uint8_t prefix;         /* bits of the IPv4 network (of 32) */
-	struct sn_addr gateway; /* any: none */
-	uint16_t mtu;           /* L3 bytes */
-	bool tx_csum;           /* the port fills in IP and TCP checksums: both fields leave here as zero, without
+	uint8_t prefix;          /* bits of the IPv4 network (of 32) */
+	struct sn_addr gateway;  /* any: none */
+	struct sn_addr addr6;    /* global, not link-local; needs an mtu of 1280 (RFC 8200 5) */
+	uint8_t prefix6;         /* bits of the IPv6 network (of 128) */
+	struct sn_addr gateway6; /* global or link-local; any: none */
+	uint16_t mtu;            /* L3 bytes */
+	bool tx_csum;            /* the port fills in IP and TCP checksums: both fields leave here as zero, without
 				 * SN_TX_CSUM_DONE */
 };
 
@@ -60,16 +65,23 @@ void sn_net_rx(struct sn_engine *e, struct sn_buf *b, sn_time now);
 void sn_net_send_tcp(struct sn_engine *e, uint16_t port, const struct sn_addr *src, const struct sn_addr *dst,
 		     struct sn_tx *tx, int32_t payload_sum, sn_time now);
 
-/* Chooses the port for a destination: on-link first, then a port with a gateway, in index order. `src` (any: free)
- * restricts the choice to the port that has this address. Returns the index or SN_E_NETUNREACH / SN_E_ADDRNOTAVAIL. */
+/* Chooses the port for a destination among those with an address of its family: on-link first, then a port with a
+ * gateway, in index order. `src` (any: free) restricts the choice to the port that has this address. Returns the index,
+ * SN_E_NETUNREACH, or SN_E_ADDRNOTAVAIL when src is not ours or of the other family. */
 int32_t sn_net_route(const struct sn_engine *e, const struct sn_addr *src, const struct sn_addr *dst);
+/* The port's address of dst's family, which a packet to dst leaves with (RFC 6724 has no choice left: one address of a
+ * family); any: it has none. */
+const struct sn_addr *sn_net_source(const struct sn_engine *e, uint16_t port, const struct sn_addr *dst);
+/* The port's IPv4 address, or the IPv6 one if there is no other. */
 const struct sn_addr *sn_net_port_addr(const struct sn_engine *e, uint16_t port);
 uint16_t sn_net_port_mtu(const struct sn_engine *e, uint16_t port);
 uint32_t sn_net_port_count(const struct sn_engine *e);
-/* Next hop from a port to an IPv4 destination, host order; 0: there is none. */
-uint32_t sn_net_next_hop(const struct sn_engine *e, uint16_t port, uint32_t dst);
+/* Next hop from a port to a destination; false: there is none. */
+bool sn_net_next_hop(const struct sn_engine *e, uint16_t port, const struct sn_addr *dst, struct sn_addr *hop);
 /* Index of the port that has this address, or -1. */
 int32_t sn_net_addr_port(const struct sn_engine *e, const struct sn_addr *addr);
+/* Number of one of our addresses, below SN_MAX_PORTS * SN_FAMILIES: port * SN_FAMILIES + family; or -1. */
+int32_t sn_net_addr_slot(const struct sn_engine *e, const struct sn_addr *addr);
 
 /* A SYN that matches no flow (or one whose TIME_WAIT record just gave way): sn_mptcp_syn and what follows from it.
  * Takes the buffer. */

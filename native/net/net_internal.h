@@ -2,30 +2,34 @@
  *
  * State of the network layer (net.h) and what its files call of each other. Included by net.h only.
  *
- *   net.c    ports, routes, the receive path down to TCP and ICMP
- *   neigh.c  neighbour table, ARP
- *   ipv4.c   sending: IPv4 and Ethernet headers, checksums
- *   icmp.c   echo
+ *   net.c    the receive path down to TCP and ICMP
+ *   route.c  ports, their addresses, routes
+ *   neigh.c  neighbour table: who waits for whom, timers (neigh.h)
+ *   arp.c    how IPv4 neighbours are asked and heard
+ *   ndp.c    the same for IPv6
+ *   ip.c     sending: next hop, IP header, checksums
+ *   icmp.c   echo of both families
  *   demux.c  flow and forward tables, port choice
  *   rst.c    RST to segments without a connection
  */
 #ifndef SN_NET_INTERNAL_H
 #define SN_NET_INTERNAL_H
 
-struct sn_ipv4;
+struct sn_ip;
 struct sn_neigh;
 
 enum {
-	SN_FLOW_RECENT = 256,    /* power of two */
-	SN_NEIGH_MAX = 256,      /* entries of one worker */
-	SN_NEIGH_BUCKETS = 512,  /* power of two */
-	SN_NEIGH_PENDING = 16,   /* frames that wait for one address */
-	SN_NEIGH_TRIES = 3,      /* requests, one a second */
-	SN_RST_RATE = 1000,      /* RSTs a second without a connection */
-	SN_ARP_SHARE_RATE = 1000 /* ARP packets a second that are passed to the other workers */
+	SN_FLOW_RECENT = 256,      /* power of two */
+	SN_NEIGH_MAX = 256,        /* entries of one worker */
+	SN_NEIGH_BUCKETS = 512,    /* power of two */
+	SN_NEIGH_PENDING = 16,     /* frames that wait for one address */
+	SN_NEIGH_TRIES = 3,        /* requests, one a second */
+	SN_RST_RATE = 1000,        /* RSTs a second without a connection */
+	SN_ECHO_RATE = 10000,      /* echo requests a second that are answered */
+	SN_NEIGH_SHARE_RATE = 1000 /* ARP and ND packets a second that are passed to the other workers */
 };
 #define SN_NEIGH_RETRY SN_SEC
-#define SN_NEIGH_FRESH (60 * SN_SEC) /* a confirmation holds this long; then it is asked again if the entry is in use */
+#define SN_NEIGH_HOLD  (60 * SN_SEC) /* a confirmation holds this long; then it is asked again if the entry is in use */
 
 /* At most `rate` events a second, at most that many in a burst. */
 struct sn_net_limit {
@@ -33,15 +37,20 @@ struct sn_net_limit {
 	uint64_t credit; /* nanoseconds saved up, one event costs SN_SEC / rate */
 };
 
+/* A port's address of one family. */
+struct sn_net_if {
+	struct sn_addr addr, gateway; /* any: none */
+	uint8_t prefix;               /* of 128: an IPv4 prefix counts 96 more */
+};
+
 struct sn_net_port {
 	uint8_t mac[6];
 	bool tx_csum;
 	uint16_t mtu;
-	uint8_t prefix;
-	uint32_t ip, mask, gateway; /* host order; gateway 0: none */
-	struct sn_addr addr;
-	uint16_t next_id;      /* IPv4 identification */
-	struct sn_neigh *last; /* neighbour the last segment went to */
+	uint16_t next_id;                   /* IPv4 identification */
+	uint32_t ip, mask;                  /* nif[SN_FAMILY_4] in host order; 0: no address */
+	struct sn_net_if nif[SN_FAMILIES];  /* by enum sn_family */
+	struct sn_neigh *last[SN_FAMILIES]; /* neighbour the last segment went to */
 };
 
 struct sn_net {
@@ -60,10 +69,13 @@ struct sn_net {
 	struct sn_slab neighs;
 	struct sn_neigh **neigh_bucket;
 	bool resolved_only; /* frames to unresolved neighbours are dropped: sn_engine_recover() */
-	struct sn_net_limit rst_limit, arp_share_limit;
+	struct sn_net_limit rst_limit, echo_limit, neigh_share_limit;
 };
 
 bool sn_net_limit_take(struct sn_net_limit *l, uint32_t rate, sn_time now);
+
+/* route.c: what an interface of a host can be given (RFC 4291 2.5, 2.7). */
+bool sn_net_is_unicast6(const struct sn_addr *a);
 
 /* demux.c */
 bool sn_demux_init(struct sn_engine *e);
@@ -74,21 +86,30 @@ static inline void sn_demux_prefetch(const struct sn_net *n, uint64_t hash)
 }
 struct sn_net_flow *sn_demux_lookup(const struct sn_net *n, const struct sn_flow *flow, uint64_t hash);
 /* A TCP segment (from the TCP header on: ip has been parsed), see the order in net.h. Ownership passes. */
-void sn_demux_tcp(struct sn_engine *e, struct sn_buf *b, const struct sn_ipv4 *ip, uint8_t *tcp, sn_time now);
+void sn_demux_tcp(struct sn_engine *e, struct sn_buf *b, const struct sn_ip *ip, uint8_t *tcp, sn_time now);
 
 /* neigh.c */
 bool sn_neigh_init(struct sn_engine *e);
-/* Frame whose IP packet starts at tx->hdr->data and whose next hop is `ip`: prepends Ethernet and emits, or waits. */
-void sn_neigh_send(struct sn_engine *e, uint16_t port, uint32_t ip, struct sn_tx *tx, sn_time now);
-/* A received ARP frame, at least an Ethernet header long. Ownership passes. */
-void sn_neigh_arp(struct sn_engine *e, struct sn_buf *b, sn_time now);
+/* Frame whose IP packet starts at tx->hdr->data: prepends Ethernet and emits, or waits for the next hop to be resolved. */
+void sn_neigh_send(struct sn_engine *e, uint16_t port, const struct sn_addr *hop, struct sn_tx *tx, sn_time now);
 
-/* ipv4.c: prepends the header to tx (payload_len set) and sends; the transport checksum is already in place. */
-void sn_ipv4_send(struct sn_engine *e, uint16_t port, uint32_t src, uint32_t dst, uint8_t proto, struct sn_tx *tx,
-		  sn_time now);
+/* arp.c: a received ARP frame, at least an Ethernet header long. Ownership passes. */
+void sn_arp_rx(struct sn_engine *e, struct sn_buf *b, sn_time now);
 
-/* icmp.c: `len` bytes of ICMP message at p inside b. Ownership passes. */
-void sn_icmp_rx(struct sn_engine *e, struct sn_buf *b, const struct sn_ipv4 *ip, const uint8_t *p, uint32_t len,
+/* ndp.c: `len` bytes of ICMPv6 message at p inside b whose checksum is good. Ownership passes. */
+void sn_nd_rx(struct sn_engine *e, struct sn_buf *b, const struct sn_ip *ip, const uint8_t *p, uint32_t len,
+	      sn_time now);
+
+/* ip.c: prepends the IP header to tx (payload_len set) and sends; the transport checksum is already in place. Both
+ * addresses are of one family. */
+void sn_ip_send(struct sn_engine *e, uint16_t port, const struct sn_addr *src, const struct sn_addr *dst, uint8_t proto,
+		struct sn_tx *tx, sn_time now);
+
+/* icmp.c: `len` bytes of ICMP or ICMPv6 message at p inside b. `to_group`: the destination is one of our groups, not our
+ * address. Ownership passes. */
+void sn_icmp_rx(struct sn_engine *e, struct sn_buf *b, const struct sn_ip *ip, const uint8_t *p, uint32_t len,
 		sn_time now);
+void sn_icmp6_rx(struct sn_engine *e, struct sn_buf *b, const struct sn_ip *ip, bool to_group, const uint8_t *p,
+		 uint32_t len, sn_time now);
 
 #endif

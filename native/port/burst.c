@@ -23,6 +23,20 @@ enum { SN_BURST = 64, SN_TX_RETRIES = 4 };
 #define KICK_AFTER (200 * SN_USEC)
 #define KICK_AGAIN (300 * SN_USEC)
 
+/* Did the port find every checksum right? IPv6 has none in its header, so drivers say nothing about it. */
+static bool csum_good(const struct rte_mbuf *m)
+{
+	uint64_t ip = m->ol_flags & RTE_MBUF_F_RX_IP_CKSUM_MASK;
+
+	if ((m->ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK) != RTE_MBUF_F_RX_L4_CKSUM_GOOD)
+		return false;
+	if (SN_LIKELY(ip == RTE_MBUF_F_RX_IP_CKSUM_GOOD))
+		return true;
+	const struct rte_ether_hdr *eth = rte_pktmbuf_mtod(m, const struct rte_ether_hdr *);
+	return ip != RTE_MBUF_F_RX_IP_CKSUM_BAD && m->data_len >= sizeof *eth &&
+	       eth->ether_type == RTE_BE16(RTE_ETHER_TYPE_IPV6);
+}
+
 uint32_t sn_port_rx(struct sn_port *p, uint32_t queue, struct sn_buf **v, uint32_t n)
 {
 	struct rte_mbuf *m[SN_BURST];
@@ -52,8 +66,7 @@ uint32_t sn_port_rx(struct sn_port *p, uint32_t queue, struct sn_buf **v, uint32
 		b->port = p->index;
 		b->flags = 0;
 		b->lent = 0;
-		if (p->rx_csum && (m[i]->ol_flags & RTE_MBUF_F_RX_IP_CKSUM_MASK) == RTE_MBUF_F_RX_IP_CKSUM_GOOD &&
-		    (m[i]->ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK) == RTE_MBUF_F_RX_L4_CKSUM_GOOD)
+		if (p->rx_csum && csum_good(m[i]))
 			b->flags = SN_BUF_CSUM_GOOD;
 		b->pool = &p->queue[queue].pool->pool;
 		b->base = m[i]->buf_addr;
@@ -146,7 +159,9 @@ static struct rte_mbuf *build(struct sn_port *p, struct sn_port_queue *q, const 
 		m->l2_len = tx->l3_off;
 		m->l3_len = (uint32_t)(tx->l4_off - tx->l3_off) & 0x1ff;
 		m->l4_len = 0;
-		m->ol_flags = RTE_MBUF_F_TX_IPV4 | RTE_MBUF_F_TX_IP_CKSUM | RTE_MBUF_F_TX_TCP_CKSUM;
+		m->ol_flags = RTE_MBUF_F_TX_TCP_CKSUM;
+		m->ol_flags |=
+			tx->flags & SN_TX_IPV6 ? RTE_MBUF_F_TX_IPV6 : RTE_MBUF_F_TX_IPV4 | RTE_MBUF_F_TX_IP_CKSUM;
 	}
 	if (SN_LIKELY(p->copies && p->multi_seg ? add_references(q->pool, m, tx) : add_copies(m, tx)))
 		return m;

@@ -20,26 +20,47 @@ struct sn_port_flows {
 };
 
 struct rule {
-	struct rte_flow_item_ipv4 ip;
+	union {
+		struct {
+			struct rte_flow_item_ipv4 spec, mask;
+		} v4;
+		struct {
+			struct rte_flow_item_ipv6 spec, mask;
+		} v6;
+	} ip;
 	struct rte_flow_item_tcp tcp;
 	struct rte_flow_action_queue queue;
 };
+
+static struct rte_flow_item item_ipv4(struct rule *r, const struct sn_flow *flow)
+{
+	r->ip.v4.spec.hdr.src_addr = rte_cpu_to_be_32(sn_addr_v4_get(&flow->remote));
+	r->ip.v4.spec.hdr.dst_addr = rte_cpu_to_be_32(sn_addr_v4_get(&flow->local));
+	r->ip.v4.mask.hdr.src_addr = r->ip.v4.mask.hdr.dst_addr = UINT32_MAX;
+	return (struct rte_flow_item){.type = RTE_FLOW_ITEM_TYPE_IPV4, .spec = &r->ip.v4.spec, .mask = &r->ip.v4.mask};
+}
+
+static struct rte_flow_item item_ipv6(struct rule *r, const struct sn_flow *flow)
+{
+	memcpy(&r->ip.v6.spec.hdr.src_addr, flow->remote.b, 16);
+	memcpy(&r->ip.v6.spec.hdr.dst_addr, flow->local.b, 16);
+	memset(&r->ip.v6.mask.hdr.src_addr, 0xff, 16);
+	memset(&r->ip.v6.mask.hdr.dst_addr, 0xff, 16);
+	return (struct rte_flow_item){.type = RTE_FLOW_ITEM_TYPE_IPV6, .spec = &r->ip.v6.spec, .mask = &r->ip.v6.mask};
+}
 
 /* Fills in pattern and actions for segments from flow->remote to flow->local. */
 static void describe(struct rule *r, const struct sn_flow *flow, uint32_t queue, struct rte_flow_item pattern[4],
 		     struct rte_flow_action actions[2])
 {
-	static const struct rte_flow_item_ipv4 ip_mask = {.hdr = {.src_addr = UINT32_MAX, .dst_addr = UINT32_MAX}};
 	static const struct rte_flow_item_tcp tcp_mask = {.hdr = {.src_port = UINT16_MAX, .dst_port = UINT16_MAX}};
 
 	memset(r, 0, sizeof *r);
-	r->ip.hdr.src_addr = rte_cpu_to_be_32(sn_addr_v4_get(&flow->remote));
-	r->ip.hdr.dst_addr = rte_cpu_to_be_32(sn_addr_v4_get(&flow->local));
 	r->tcp.hdr.src_port = rte_cpu_to_be_16(flow->rport);
 	r->tcp.hdr.dst_port = rte_cpu_to_be_16(flow->lport);
 	r->queue.index = (uint16_t)queue;
 	pattern[0] = (struct rte_flow_item){.type = RTE_FLOW_ITEM_TYPE_ETH};
-	pattern[1] = (struct rte_flow_item){.type = RTE_FLOW_ITEM_TYPE_IPV4, .spec = &r->ip, .mask = &ip_mask};
+	pattern[1] = sn_addr_is_v4(&flow->local) ? item_ipv4(r, flow) : item_ipv6(r, flow);
 	pattern[2] = (struct rte_flow_item){.type = RTE_FLOW_ITEM_TYPE_TCP, .spec = &r->tcp, .mask = &tcp_mask};
 	pattern[3] = (struct rte_flow_item){.type = RTE_FLOW_ITEM_TYPE_END};
 	actions[0] = (struct rte_flow_action){.type = RTE_FLOW_ACTION_TYPE_QUEUE, .conf = &r->queue};
@@ -48,18 +69,27 @@ static void describe(struct rule *r, const struct sn_flow *flow, uint32_t queue,
 
 static const struct rte_flow_attr ingress = {.ingress = 1};
 
-bool sn_port_flow_probe(struct sn_port *p)
+uint8_t sn_port_flow_probe(struct sn_port *p)
 {
-	/* TEST-NET-1 and -2 (RFC 5737): validated, never made. */
-	struct sn_flow sample = {
-		.local = sn_addr_v4(0xc0000201), .remote = sn_addr_v4(0xc6336401), .lport = 40000, .rport = 443};
-	struct rte_flow_error error = {0};
-	struct rule r;
+	/* Addresses for documentation (RFC 5737, RFC 3849): validated, never made. */
+	struct sn_flow sample[SN_FAMILIES] = {
+		[SN_FAMILY_4] = {.local = sn_addr_v4(0xc0000201), .remote = sn_addr_v4(0xc6336401)},
+		[SN_FAMILY_6] = {.local = {{0x20, 0x01, 0x0d, 0xb8, [15] = 1}},
+				 .remote = {{0x20, 0x01, 0x0d, 0xb8, [15] = 2}}}};
 	struct rte_flow_item pattern[4];
 	struct rte_flow_action actions[2];
+	uint8_t takes = 0;
 
-	describe(&r, &sample, p->queues - 1u, pattern, actions);
-	return rte_flow_validate(p->dev, &ingress, pattern, actions, &error) == 0;
+	for (uint32_t i = 0; i < SN_FAMILIES; i++) {
+		struct rte_flow_error error = {0};
+		struct rule r;
+		sample[i].lport = 40000;
+		sample[i].rport = 443;
+		describe(&r, &sample[i], p->queues - 1u, pattern, actions);
+		if (rte_flow_validate(p->dev, &ingress, pattern, actions, &error) == 0)
+			takes |= (uint8_t)(1u << i);
+	}
+	return takes;
 }
 
 int32_t sn_port_flow_ask(struct sn_port *p, uint32_t queue, const struct sn_flow *flow)
@@ -70,11 +100,13 @@ int32_t sn_port_flow_ask(struct sn_port *p, uint32_t queue, const struct sn_flow
 	struct rte_flow_action actions[2];
 	int32_t n = 0;
 
-	if (!p->flow_rules)
-		return sn_fail(SN_E_NOTSUP, "port %s: %s takes no exact flow rules", p->name, p->driver);
-	if (queue >= p->queues || !sn_addr_is_v4(&flow->local) || !sn_addr_is_v4(&flow->remote))
-		return sn_fail(SN_E_INVAL, "port %s: a flow rule needs an IPv4 flow and one of %u queues", p->name,
-			       p->queues);
+	if (queue >= p->queues || !sn_addr_same_family(&flow->local, &flow->remote))
+		return sn_fail(SN_E_INVAL, "port %s: a flow rule needs addresses of one family and one of %u queues",
+			       p->name, p->queues);
+	enum sn_family family = sn_addr_family(&flow->local);
+	if (!(p->flow_rules & 1u << family))
+		return sn_fail(SN_E_NOTSUP, "port %s: %s takes no exact flow rules for %s", p->name, p->driver,
+			       family == SN_FAMILY_6 ? "IPv6" : "IPv4");
 	if (!p->flows && !(p->flows = calloc(1, sizeof *p->flows)))
 		return sn_fail(SN_E_NOMEM, "port %s: no memory for flow rules", p->name);
 	while (n < SN_FLOW_RULES && p->flows->rule[n])

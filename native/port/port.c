@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <rte_ethdev.h>
 
@@ -132,10 +133,11 @@ static void configure(struct sn_port *p, const struct rte_eth_dev_info *info, st
 		conf->txmode.offloads |= RTE_ETH_TX_OFFLOAD_MULTI_SEGS;
 		p->multi_seg = true;
 	}
-	if (p->queues > 1 && info->flow_type_rss_offloads & (RTE_ETH_RSS_NONFRAG_IPV4_TCP | RTE_ETH_RSS_IPV4)) {
+	uint64_t rss = info->flow_type_rss_offloads & (RTE_ETH_RSS_NONFRAG_IPV4_TCP | RTE_ETH_RSS_IPV4 |
+						       RTE_ETH_RSS_NONFRAG_IPV6_TCP | RTE_ETH_RSS_IPV6);
+	if (p->queues > 1 && rss) {
 		conf->rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
-		conf->rx_adv_conf.rss_conf.rss_hf =
-			info->flow_type_rss_offloads & (RTE_ETH_RSS_NONFRAG_IPV4_TCP | RTE_ETH_RSS_IPV4);
+		conf->rx_adv_conf.rss_conf.rss_hf = rss;
 	}
 }
 
@@ -188,7 +190,7 @@ static enum sn_err start(struct sn_port *p, const struct sn_port_open *o)
 	p->started = true;
 	find_wait_fds(p, o, intr);
 	p->flow_rules = sn_port_flow_probe(p);
-	return SN_OK;
+	return sn_addr_is_any6(&o->addr6) ? SN_OK : sn_port_hear(p, &o->addr6);
 }
 
 enum sn_err sn_port_open(struct sn_port *p, uint16_t index, const struct sn_port_open *o)
@@ -198,6 +200,7 @@ enum sn_err sn_port_open(struct sn_port *p, uint16_t index, const struct sn_port
 	p->queues = o->queues;
 	p->mtu = o->mtu;
 	p->ifindex = o->ifindex;
+	p->hear_fd = -1;
 	for (uint16_t q = 0; q < o->queues; q++)
 		p->queue[q].pool = &o->pools[q];
 	snprintf(p->name, sizeof p->name, "%s", o->name);
@@ -215,6 +218,8 @@ enum sn_err sn_port_open(struct sn_port *p, uint16_t index, const struct sn_port
 void sn_port_close(struct sn_port *p)
 {
 	sn_port_flow_fini(p);
+	if (p->hear_fd >= 0)
+		close(p->hear_fd);
 	if (p->started)
 		rte_eth_dev_stop(p->dev);
 	p->started = false;

@@ -34,14 +34,15 @@ struct sn_port {
 	uint16_t queues;
 	uint16_t mtu;
 	uint8_t mac[6];
-	bool tx_csum;    /* fills in IPv4 and TCP checksums */
-	bool rx_csum;    /* verifies them */
-	bool multi_seg;  /* takes a packet in several pieces */
-	bool copies;     /* is done with a packet's memory when the burst returns */
-	bool holds_rx;   /* has buffers of ours in its receive rings */
-	bool flow_rules; /* accepted a sample exact rule */
+	bool tx_csum;       /* fills in IPv4 and TCP checksums */
+	bool rx_csum;       /* verifies them */
+	bool multi_seg;     /* takes a packet in several pieces */
+	bool copies;        /* is done with a packet's memory when the burst returns */
+	bool holds_rx;      /* has buffers of ours in its receive rings */
+	uint8_t flow_rules; /* accepted a sample exact rule: bit SN_FAMILY_* */
 	bool started;
 	int ifindex; /* of the Linux interface below, 0: none */
+	int hear_fd; /* keeps the interface in a multicast group, -1: none */
 	char name[64];
 	char driver[32];
 	struct sn_port_flows *flows;
@@ -55,6 +56,7 @@ struct sn_port_open {
 	int ifindex;        /* of the Linux interface, 0: none */
 	uint16_t mtu;       /* L3 bytes */
 	uint16_t queues;
+	struct sn_addr addr6;        /* the port's IPv6 address, ::: none */
 	uint32_t frame_size, frames; /* of a packet socket's rings, 0: none */
 	struct sn_bufs *pools;       /* [queue] */
 };
@@ -92,8 +94,11 @@ enum sn_err sn_port_queue_start(struct sn_port *p, uint32_t queue);
 /* Sends the flow's segments to a queue. Returns a rule's number, SN_E_NOTSUP if the port cannot, SN_E_NOSPC. */
 int32_t sn_port_flow_ask(struct sn_port *p, uint32_t queue, const struct sn_flow *flow);
 enum sn_err sn_port_flow_drop(struct sn_port *p, int32_t rule);
-/* For native/port: does the port take such a rule at all? */
-bool sn_port_flow_probe(struct sn_port *p);
+/* For native/port: families, as bits, whose flows the port takes such a rule for. */
+uint8_t sn_port_flow_probe(struct sn_port *p);
+/* For native/port: lets in what is sent to the solicited-node group of an address (RFC 4291 2.7.1): without it no
+ * neighbour finds the address, since the kernel leaves the group when the address is taken from it. */
+enum sn_err sn_port_hear(struct sn_port *p, const struct sn_addr *addr);
 void sn_port_flow_fini(struct sn_port *p);
 uint32_t sn_port_flow_count(const struct sn_port *p);
 

@@ -112,7 +112,7 @@ static bool start_client(struct sn_sim_app *a)
 	for (; open_at(a) <= a->sim->now; a->opened++) {
 		uint32_t i = a->opened;
 		struct sn_sim_conn *k = &a->conn[i];
-		struct sn_addr remote = sn_addr_v4(sn_sim_host_addr(1, 0));
+		struct sn_addr remote = sn_sim_host_addr(a->sim->cfg, 1, 0);
 		struct sn_sqe e = {
 			.op = SN_OP_CONNECT,
 			.flags = (uint8_t)((a->sim->cfg->tcp_a ? SN_OPF_TCP : 0) |

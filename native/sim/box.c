@@ -143,11 +143,10 @@ static bool join(struct sn_sim_middle *m, uint32_t dir, struct sn_sim_frame *f)
 	struct sn_sim_frame h;
 	struct sn_buf *held = m->held[dir];
 
-	if (!held || !plain(f) || !sn_sim_frame_parse(&h, held) || sn_get32(h.ip + 12) != sn_get32(f->ip + 12) ||
-	    sn_get32(h.ip + 16) != sn_get32(f->ip + 16) || sn_get32(h.tcp) != sn_get32(f->tcp) ||
-	    (h.ip[1] & 3) != (f->ip[1] & 3) || sn_sim_frame_seq(&h) + h.payload != sn_sim_frame_seq(f) ||
-	    h.payload + f->payload > m->cfg->coalesce || held->len + f->payload > SN_SIM_DATA_ROOM ||
-	    (!(m->cfg->flags & SN_SIM_BOX_DUMB) && has_mptcp(f)))
+	if (!held || !plain(f) || !sn_sim_frame_parse(&h, held) || !sn_sim_frame_same_hosts(&h, f) ||
+	    sn_get32(h.tcp) != sn_get32(f->tcp) || sn_sim_frame_ecn(&h) != sn_sim_frame_ecn(f) ||
+	    sn_sim_frame_seq(&h) + h.payload != sn_sim_frame_seq(f) || h.payload + f->payload > m->cfg->coalesce ||
+	    held->len + f->payload > SN_SIM_DATA_ROOM || (!(m->cfg->flags & SN_SIM_BOX_DUMB) && has_mptcp(f)))
 		return false;
 	memcpy(h.data + h.payload, f->data, f->payload);
 	h.payload += f->payload;

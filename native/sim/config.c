@@ -22,6 +22,17 @@ static bool box_valid(const struct sn_sim_box *b)
 	       (!b->mss || b->mss >= 64);
 }
 
+/* RFC 8200 5: no IPv6 below an mtu of 1280. */
+static bool family_valid(const struct sn_sim_cfg *c)
+{
+	if (c->family > SN_SIM_MIXED || (c->family && c->mtu && c->mtu < 1280))
+		return false;
+	for (uint32_t i = 0; i < c->paths; i++)
+		if (sn_sim_path_v6(c, i) && c->box[i].flags & SN_SIM_BOX_NAT)
+			return false;
+	return true;
+}
+
 static bool event_valid(const struct sn_sim_cfg *c, const struct sn_sim_event *e)
 {
 	if (e->path >= c->paths || e->host > 1 || e->for_ns > 3600 * SN_SEC)
@@ -50,6 +61,8 @@ bool sn_sim_cfg_valid(const struct sn_sim_cfg *c)
 	    c->closing > SN_SIM_CLOSE_ONLY || c->arena % 4096 || c->rx_slot_size % SN_CACHE_LINE || !text_valid(c) ||
 	    (c->trace[0] && !c->trace_ns) || c->ecn > 3 || c->allow > 3 ||
 	    (c->msg_bytes && (!c->msg_every_ns || c->bytes_ab % c->msg_bytes)))
+		return false;
+	if (!family_valid(c))
 		return false;
 	for (uint32_t i = 0; i < c->paths; i++)
 		if (!link_valid(&c->ab[i]) || !link_valid(&c->ba[i]) || !box_valid(&c->box[i]))

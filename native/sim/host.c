@@ -16,9 +16,29 @@ enum {
 	RX_BURST = 32
 };
 
+bool sn_sim_path_v6(const struct sn_sim_cfg *c, uint32_t path)
+{
+	return c->family == SN_SIM_IPV6 || (c->family == SN_SIM_MIXED && path % 2);
+}
+
+struct sn_addr sn_sim_host_addr(const struct sn_sim_cfg *c, uint32_t side, uint32_t path)
+{
+	struct sn_addr v6 = {.b = {0xfd, [7] = (uint8_t)path, [15] = (uint8_t)(side + 1)}};
+
+	return sn_sim_path_v6(c, path) ? v6 : sn_addr_v4(sn_sim_host_ipv4(side, path));
+}
+
 static uint32_t frame_hash(const struct sn_buf *b)
 {
 	const uint8_t *ip = b->data + 14;
+	struct sn_sim_frame f;
+
+	if (sn_sim_frame_parse(&f, b) && f.v6) {
+		uint64_t tuple = sn_get32(f.tcp);
+		for (uint32_t i = 8; i < 40; i += 8)
+			tuple = sn_rng_mix(tuple ^ sn_get64(f.ip + i));
+		return (uint32_t)(tuple >> 16);
+	}
 	if (b->len < 14 + 20 + 4 || sn_get16(b->data + 12) != 0x0800 || (ip[0] & 15u) * 4u + 4 > b->len - 14)
 		return 0;
 	const uint8_t *l4 = ip + (ip[0] & 15u) * 4;
@@ -31,11 +51,14 @@ static uint32_t queue_of(const struct sn_sim_host *h, const struct sn_buf *b)
 {
 	if (h->workers == 1 || h->sim->cfg->steering == SN_SIM_FIRST)
 		return 0;
-	const uint8_t *ip = b->data + 14;
-	if (b->len < 14 + 40 || sn_get16(b->data + 12) != 0x0800 || ip[9] != 6 || (ip[0] & 15u) != 5)
+	const uint8_t *ip = b->data + 14, *tcp = ip + 20;
+	struct sn_sim_frame f;
+	if (sn_sim_frame_parse(&f, b) && f.v6)
+		tcp = f.tcp;
+	else if (b->len < 14 + 40 || sn_get16(b->data + 12) != 0x0800 || ip[9] != 6 || (ip[0] & 15u) != 5)
 		return 0;
 	if (h->sim->cfg->steering == SN_SIM_BLOCKS) {
-		uint32_t block = ((uint32_t)sn_get16(ip + 22) - BLOCK_BASE) / PORT_BLOCK;
+		uint32_t block = ((uint32_t)sn_get16(tcp + 2) - BLOCK_BASE) / PORT_BLOCK;
 		if (block < h->workers)
 			return block;
 	}
@@ -154,17 +177,24 @@ static bool worker_init(struct sn_sim_worker *w, struct sn_sim_host *h, uint32_t
 	for (uint32_t p = 0; p < h->paths; p++) {
 		struct sn_net_port_cfg pc = {
 			.mac = {2, 0, 0, 0, (uint8_t)p, (uint8_t)(side + 1)},
-			.addr = sn_addr_v4(sn_sim_host_addr(side, p)),
-			.prefix = 24,
 			.mtu = (uint16_t)(c->mtu ? c->mtu : 1500),
 			.tx_csum = !h->sim->soft_csum,
 		};
-		if (c->pm & SN_SIM_PM_SUBFLOW)
-			pc.gateway = sn_addr_v4(sn_sim_host_addr(!side, p));
+		struct sn_addr own = sn_sim_host_addr(c, side, p), none = {0};
+		struct sn_addr gateway = c->pm & SN_SIM_PM_SUBFLOW ? sn_sim_host_addr(c, !side, p) : none;
+		if (sn_sim_path_v6(c, p)) {
+			pc.addr6 = own;
+			pc.prefix6 = 64;
+			pc.gateway6 = gateway;
+		} else {
+			pc.addr = own;
+			pc.prefix = 24;
+			pc.gateway = gateway;
+		}
 		if (sn_engine_port_add(w->engine, &pc) != (int32_t)p)
 			return false;
 		struct sn_endpoint ep = {.id = (uint8_t)(p + 1), .nic_port = (uint16_t)p};
-		memcpy(ep.addr, pc.addr.b, sizeof ep.addr);
+		memcpy(ep.addr, own.b, sizeof ep.addr);
 		if (side == 1 && (c->pm & SN_SIM_PM_SIGNAL))
 			ep.flags = SN_EP_SIGNAL;
 		if (side == 0 && (c->pm & (SN_SIM_PM_SUBFLOW | SN_SIM_PM_FULLMESH)))

@@ -43,8 +43,11 @@ struct sn_sim_host {
 	FILE *pcap;
 };
 
-/* 10.0.path.1 for A, 10.0.path.2 for B. */
-static inline uint32_t sn_sim_host_addr(uint32_t side, uint32_t path) { return 0x0a000001u + side + (path << 8); }
+/* 10.0.path.1/24 for A, 10.0.path.2/24 for B. */
+static inline uint32_t sn_sim_host_ipv4(uint32_t side, uint32_t path) { return 0x0a000001u + side + (path << 8); }
+/* fd00:0:0:path::1/64 for A, fd00:0:0:path::2/64 for B where the path is one of IPv6. */
+bool sn_sim_path_v6(const struct sn_sim_cfg *c, uint32_t path);
+struct sn_addr sn_sim_host_addr(const struct sn_sim_cfg *c, uint32_t side, uint32_t path);
 
 /* The time by the host's own clock. */
 sn_time sn_sim_worker_now(const struct sn_sim_worker *w);

@@ -67,6 +67,14 @@ static bool off(const struct sn_sim_half *l, sn_time now)
 	return at >= from && at < from + c->down_ns;
 }
 
+/* An IP packet with something in it: what has a checksum, if not over every byte. */
+static bool is_ip(const struct sn_buf *b)
+{
+	uint32_t type = b->len > 14 ? sn_get16(b->data + 12) : 0;
+
+	return (type == 0x0800 && b->len > 54) || (type == 0x86dd && b->len > 74);
+}
+
 void sn_sim_half_send(struct sn_sim_half *l, struct sn_buf *b, sn_time now)
 {
 	const struct sn_sim_link *c = l->cfg, *w = l->wire->cfg;
@@ -100,7 +108,7 @@ void sn_sim_half_send(struct sn_sim_half *l, struct sn_buf *b, sn_time now)
 		sn_buf_free(b);
 		return;
 	}
-	if (sn_rng_chance(&l->rng, c->corrupt) && b->len > 54 && sn_get16(b->data + 12) == 0x0800)
+	if (sn_rng_chance(&l->rng, c->corrupt) && is_ip(b))
 		b->data[14 + sn_rng_below(&l->rng, b->len - 14)] ^= (uint8_t)(1u << sn_rng_below(&l->rng, 8));
 
 	sn_time at = *busy + c->delay_ns;

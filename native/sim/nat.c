@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Network address and port translation: to B, A is 10.0.path.3 with other ports. Rebinding forgets every flow: the next
- * segment from inside gets a new port, and what comes for the old one is lost.
+ * segment from inside gets a new port, and what comes for the old one is lost. IPv4 only, as NATs are.
  */
 #include "sim/sim.h"
 
 enum { NAT_HOST = 3, FIRST_PORT = 20000, ARP = 14, ARP_SENDER_IP = ARP + 14, ARP_TARGET_IP = ARP + 24 };
 
-static uint32_t inside_addr(const struct sn_sim_middle *m) { return sn_sim_host_addr(0, m->path); }
+static uint32_t inside_addr(const struct sn_sim_middle *m) { return sn_sim_host_ipv4(0, m->path); }
 static uint32_t outside_addr(const struct sn_sim_middle *m) { return (inside_addr(m) & ~0xffu) | NAT_HOST; }
 
 static uint16_t outside_port(struct sn_sim_middle *m, uint16_t inside)

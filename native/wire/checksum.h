@@ -32,5 +32,16 @@ static inline uint32_t sn_csum_pseudo_v4(uint32_t src, uint32_t dst, uint8_t pro
 {
 	return (src >> 16) + (src & 0xffff) + (dst >> 16) + (dst & 0xffff) + proto + (len >> 16) + (len & 0xffff);
 }
+/* The same of IPv6 (RFC 8200 8.1). */
+static inline uint32_t sn_csum_pseudo_v6(const struct sn_addr *src, const struct sn_addr *dst, uint8_t proto,
+					 uint32_t len)
+{
+	uint64_t sum = 0;
+
+	for (uint32_t i = 0; i < 16; i += 4)
+		sum += (uint64_t)sn_get32(src->b + i) + sn_get32(dst->b + i);
+	sum = (sum & 0xffffffff) + (sum >> 32);
+	return (uint32_t)((sum & 0xffff) + (sum >> 16 & 0xffff) + (sum >> 32)) + proto + (len >> 16) + (len & 0xffff);
+}
 
 #endif

@@ -30,6 +30,10 @@ static inline bool sn_eth_parse(struct sn_eth *h, const uint8_t *p, uint32_t len
 	return true;
 }
 
+/* Single fields of a header that is there. */
+static inline const uint8_t *sn_eth_dst(const uint8_t *p) { return p; }
+static inline uint16_t sn_eth_type(const uint8_t *p) { return sn_get16(p + 12); }
+
 static inline void sn_eth_emit(uint8_t *p, const uint8_t dst[6], const uint8_t src[6], uint16_t type)
 {
 	memcpy(p, dst, 6);

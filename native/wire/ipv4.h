@@ -21,13 +21,9 @@
 
 #include "sn_base.h"
 #include "wire/checksum.h"
+#include "wire/ip.h"
 
 #define SN_IPV4_HDR 20u
-
-enum sn_ip_proto { SN_IP_ICMP = 1, SN_IP_TCP = 6 };
-
-/* The ECN field of `tos` (RFC 3168 5). */
-enum { SN_IP_ECT1 = 1, SN_IP_ECT0 = 2, SN_IP_CE = 3 };
 
 /* `frag` holds flags and offset as on the wire. */
 enum { SN_IPV4_DF = 0x4000, SN_IPV4_MF = 0x2000, SN_IPV4_OFFSET = 0x1fff };

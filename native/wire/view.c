@@ -2,6 +2,8 @@
 #include "wire/view.h"
 
 #include "wire/checksum.h"
+#include "wire/icmp6.h"
+#include "wire/ipv6.h"
 #include "wire/tcp.h"
 
 _Static_assert(sizeof(((struct sn_wire_view *)0)->remove_id) == SN_MAX_SUBFLOWS, "room for every id");
@@ -213,6 +215,69 @@ int32_t sn_wire_emit_tcp(const struct sn_wire_view *v, uint8_t out[60])
 	sn_tcp_emit(out, &s, n);
 	memcpy(out + SN_TCP_HDR_MIN, opts, n);
 	return (int32_t)(SN_TCP_HDR_MIN + n);
+}
+
+int32_t sn_wire_parse_ip6(const uint8_t *p, uint32_t len, struct sn_wire_ip6_view *v)
+{
+	struct sn_ip ip;
+	struct sn_icmp6 m;
+	struct sn_nd nd;
+	enum sn_ipv6_verdict verdict = sn_ipv6_parse(&ip, p, len);
+
+	memset(v, 0, sizeof *v);
+	if (verdict != SN_IPV6_OK)
+		return verdict == SN_IPV6_FRAGMENT ? SN_E_AGAIN : SN_E_PROTO;
+	memcpy(v->src, ip.src.b, sizeof v->src);
+	memcpy(v->dst, ip.dst.b, sizeof v->dst);
+	v->hdr_len = ip.hdr_len;
+	v->total_len = ip.total_len;
+	v->proto = ip.proto;
+	v->tos = ip.tos;
+	v->ttl = ip.ttl;
+	p += ip.hdr_len;
+	len = ip.total_len - (uint32_t)ip.hdr_len;
+	if (ip.proto != SN_IP_ICMP6 || !sn_icmp6_parse(&m, &ip, p, len))
+		return SN_OK;
+	v->type = m.type;
+	v->code = m.code;
+	v->echo_id = m.id;
+	v->echo_seq = m.seq;
+	v->is_nd = sn_nd_parse(&nd, &ip, p, len);
+	if (v->is_nd) {
+		v->nd_flags = nd.flags;
+		v->nd_has_mac = nd.has_mac;
+		memcpy(v->nd_target, nd.target.b, sizeof v->nd_target);
+		if (nd.has_mac)
+			memcpy(v->nd_mac, nd.mac, sizeof v->nd_mac);
+	}
+	return SN_OK;
+}
+
+int32_t sn_wire_emit_ip6(const struct sn_wire_ip6_view *v, const uint8_t *data, uint32_t len, uint8_t *out,
+			 uint32_t room)
+{
+	struct sn_ip ip = {.proto = SN_IP_ICMP6, .tos = v->tos, .ttl = v->ttl};
+	uint8_t *p = out + SN_IPV6_HDR;
+	bool is_nd = v->type == SN_ICMP6_SOLICIT || v->type == SN_ICMP6_ADVERTISE;
+
+	if (len > UINT16_MAX - SN_ICMP6_HDR - SN_IPV6_HDR || room < SN_IPV6_HDR + SN_MAX(SN_ND_LEN, SN_ICMP6_HDR + len))
+		return SN_E_MSGSIZE;
+	memcpy(ip.src.b, v->src, sizeof v->src);
+	memcpy(ip.dst.b, v->dst, sizeof v->dst);
+	if (is_nd) {
+		struct sn_nd nd = {.type = v->type, .flags = v->nd_flags, .has_mac = v->nd_has_mac};
+		memcpy(nd.mac, v->nd_mac, sizeof nd.mac);
+		memcpy(nd.target.b, v->nd_target, sizeof v->nd_target);
+		len = sn_nd_emit(p, &nd, &ip.src, &ip.dst);
+	} else {
+		struct sn_icmp6 m = {.type = v->type, .code = v->code, .id = v->echo_id, .seq = v->echo_seq};
+		memcpy(p + SN_ICMP6_HDR, data, len);
+		sn_icmp6_emit(p, &m, &ip.src, &ip.dst, len);
+		len += SN_ICMP6_HDR;
+	}
+	ip.total_len = (uint16_t)(SN_IPV6_HDR + len);
+	sn_ipv6_emit(out, &ip);
+	return ip.total_len;
 }
 
 uint16_t sn_wire_sum(const uint8_t *p, uint32_t len) { return sn_csum_fold(sn_csum_partial(p, len, 0)); }

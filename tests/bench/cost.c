@@ -42,7 +42,15 @@ struct bench {
 	struct sn_chunk chunk;
 	uint8_t payload[CHUNK];
 	uint64_t random;
+	bool v6;
 };
+
+static struct sn_addr host(const struct bench *b, int i)
+{
+	struct sn_addr v6 = {.b = {0xfd, [15] = (uint8_t)(1 + i)}};
+
+	return b->v6 ? v6 : sn_addr_v4(0x0a000001u + (uint32_t)i);
+}
 
 /* --- the switch --------------------------------------------------------------------------------------------------- */
 
@@ -213,12 +221,13 @@ static bool passive_open(struct bench *b, struct side *s, struct sn_buf *f)
 	struct sn_tcp_seg seg;
 	struct sn_tcp_open o = {.owner = &s->sub, .up = &up, .isn = 9000000, .rcv_space = 8u << 20};
 
-	if (s->sub.tcp || f->data[12] != 8 || f->data[13] != 0 ||
-	    sn_tcp_parse(&seg, f->data + 34, f->len - 34) != SN_OK ||
+	uint32_t type = b->v6 ? 0x86dd : 0x0800, l4 = b->v6 ? 54 : 34;
+
+	if (s->sub.tcp || sn_get16(f->data + 12) != type || f->len < l4 ||
+	    sn_tcp_parse(&seg, f->data + l4, f->len - l4) != SN_OK ||
 	    (seg.flags & (SN_TH_SYN | SN_TH_ACK)) != SN_TH_SYN)
 		return false;
-	o.flow = (struct sn_flow){sn_addr_v4(0x0a000001u + (uint32_t)s->i), sn_addr_v4(0x0a000001u + (uint32_t)!s->i),
-				  seg.dport, seg.sport};
+	o.flow = (struct sn_flow){host(b, s->i), host(b, !s->i), seg.dport, seg.sport};
 	IN(b, s);
 	s->sub.tcp = sn_tcp_native_ops.accept(s->e, &o, &seg, b->now);
 	OUT(b, s);
@@ -299,7 +308,13 @@ static void side_up(struct bench *b, int i)
 	s->e = sn_engine_init(aligned_alloc(64, size), size, &cfg, b->now);
 	struct sn_net_port_cfg port = {
 		.mac = {2, 0, 0, 0, 0, (uint8_t)(1 + i)}, .prefix = 24, .mtu = 1500, .tx_csum = true};
-	port.addr = sn_addr_v4(0x0a000001u + (uint32_t)i);
+	if (b->v6) {
+		port.addr6 = host(b, i);
+		port.prefix6 = 64;
+		port.mtu = 1520; /* the same segments */
+	} else {
+		port.addr = host(b, i);
+	}
 	if (!s->e || sn_engine_port_add(s->e, &port) != 0)
 		abort();
 }
@@ -319,7 +334,7 @@ static void connect_pair(struct bench *b)
 
 	a->sub.fin = a->sub.closed = a->sub.up = false;
 	b->side[1].sub.fin = b->side[1].sub.closed = b->side[1].sub.up = false;
-	o.flow = (struct sn_flow){sn_addr_v4(0x0a000001), sn_addr_v4(0x0a000002), 40000, 80};
+	o.flow = (struct sn_flow){host(b, 0), host(b, 1), 40000, 80};
 	IN(b, a);
 	a->sub.tcp = sn_tcp_native_ops.open(a->e, &o, b->now);
 	OUT(b, a);
@@ -390,7 +405,8 @@ static void measure(struct bench *b, uint32_t batch, enum what what, uint32_t ro
 	dump(b, name[what], batch, what == ACK ? acks : (uint64_t)rounds * batch);
 }
 
-int main(void)
+/* With any argument: over IPv6. */
+int main(int argc, char **argv)
 {
 	static const uint32_t batches[] = {1, 64, 1024};
 	struct bench *b = calloc(1, sizeof *b);
@@ -398,6 +414,7 @@ int main(void)
 	b->now = 1000 * SN_SEC;
 	b->counted = -1;
 	b->random = 1;
+	b->v6 = argc > 1 && argv;
 	b->chunk = (struct sn_chunk){.data = b->payload, .len = CHUNK, .refs = 1};
 	side_up(b, 0);
 	side_up(b, 1);

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * A whole engine with a listener, one application and a peer that knows the protocol (peer.h). The input is a byte of
- * settings (1 NewReno, 2 round robin, 4 DSS checksums, 8 a pool of 16 buffers, 16 of 64), then a list of steps: raw frames, segments, time, what the application does, raw submissions, faults. Whatever happens: every frame
- * that leaves is well formed, and after the application is gone everything comes back to its table.
+ * settings (1 NewReno, 2 round robin, 4 DSS checksums, 8 a pool of 16 buffers, 16 of 64, 32 the first port has IPv6
+ * instead of IPv4, 64 the second port), then a list of steps: raw frames, segments, time, what the application does, raw
+ * submissions, faults. Whatever happens: every frame that leaves is well formed, and after the application is gone
+ * everything comes back to its table.
  *
  *   0 raw      u8 bits (1 checksum good, 2 forwarded, 4 second port, 8 no such port), u16 length, bytes
  *   1 segment  u8 flow, u8 TCP flags, u8 fix (peer.h), s16 seq, s16 ack, u16 window, u16 payload, u8 options, bytes
@@ -147,17 +149,45 @@ static void rx(struct world *w, const uint8_t *frame, uint32_t len, uint16_t por
 	sn_engine_rx(w->e, &b, 1, w->now);
 }
 
-static void answer_arp(struct world *w)
+/* Whatever address the engine asks for is the peer's. */
+static void answer_arp(struct world *w, const struct sn_addr *whom)
 {
-	while (w->peer.arp_count) {
-		uint32_t ip = w->peer.arp_asked[--w->peer.arp_count], second = ip >> 8 & 1;
-		struct sn_arp a = {.op = SN_ARP_REPLY, .sender = ip, .target = second ? OUR_IP2 : OUR_IP};
-		uint8_t frame[SN_ETH_HDR + SN_ARP_LEN];
-		memcpy(a.sender_mac, peer_mac, 6);
-		memcpy(a.target_mac, our_mac[second], 6);
-		sn_eth_emit(frame, our_mac[second], peer_mac, SN_ETH_ARP);
-		sn_arp_emit(frame + SN_ETH_HDR, &a);
-		rx(w, frame, sizeof frame, (uint16_t)second, 0);
+	uint32_t ip = sn_addr_v4_get(whom), second = ip >> 8 & 1;
+	struct sn_arp a = {.op = SN_ARP_REPLY, .sender = ip, .target = second ? OUR_IP2 : OUR_IP};
+	uint8_t frame[SN_ETH_HDR + SN_ARP_LEN];
+
+	memcpy(a.sender_mac, peer_mac, 6);
+	memcpy(a.target_mac, our_mac[second], 6);
+	sn_eth_emit(frame, our_mac[second], peer_mac, SN_ETH_ARP);
+	sn_arp_emit(frame + SN_ETH_HDR, &a);
+	rx(w, frame, sizeof frame, (uint16_t)second, 0);
+}
+
+static void answer_nd(struct world *w, const struct sn_addr *whom)
+{
+	bool second = whom->b[7];
+	struct sn_addr to = peer_addr(&w->peer, second, false);
+	struct sn_nd nd = {.type = SN_ICMP6_ADVERTISE, .flags = SN_ND_SOLICITED | SN_ND_OVERRIDE, .has_mac = true};
+	struct sn_ip ip = {.src = *whom, .dst = to, .ttl = 255, .proto = SN_IP_ICMP6};
+	uint8_t frame[SN_ETH_HDR + SN_IPV6_HDR + SN_ND_LEN];
+
+	nd.target = *whom;
+	memcpy(nd.mac, peer_mac, 6);
+	uint32_t n = sn_nd_emit(frame + SN_ETH_HDR + SN_IPV6_HDR, &nd, whom, &to);
+	ip.total_len = (uint16_t)(SN_IPV6_HDR + n);
+	sn_ipv6_emit(frame + SN_ETH_HDR, &ip);
+	sn_eth_emit(frame, our_mac[second], peer_mac, SN_ETH_IPV6);
+	rx(w, frame, SN_ETH_HDR + ip.total_len, second, 0);
+}
+
+static void answer_neighbours(struct world *w)
+{
+	while (w->peer.asked_count) {
+		struct sn_addr whom = w->peer.asked[--w->peer.asked_count];
+		if (sn_addr_is_v4(&whom))
+			answer_arp(w, &whom);
+		else
+			answer_nd(w, &whom);
 	}
 }
 
@@ -180,8 +210,8 @@ static void poll_engine(struct world *w)
 {
 	uint32_t work;
 	w->next = sn_engine_poll(w->e, w->now, &work);
-	if (w->peer.arp_count) { /* what waited for the answer leaves now */
-		answer_arp(w);
+	if (w->peer.asked_count) { /* what waited for the answer leaves now */
+		answer_neighbours(w);
 		w->next = sn_engine_poll(w->e, w->now, &work);
 	}
 	reap(w);
@@ -214,7 +244,7 @@ static void step_app(struct world *w, struct input *in)
 	} else if (s.op == SN_OP_SEND) {
 		s.len %= 16384;
 	} else if (s.op == SN_OP_CONNECT) {
-		struct sn_addr to = sn_addr_v4(PEER_IP);
+		struct sn_addr to = peer_addr(&w->peer, false, true);
 		memcpy(s.addr, to.b, 16);
 		s.port = (uint16_t)(PEER_PORT + s.len % PEER_PORTS);
 		s.flags = what & 0x80 ? SN_OPF_TCP : 0;
@@ -226,7 +256,7 @@ static void step_app(struct world *w, struct input *in)
 static void step_endpoint(struct world *w, uint8_t bits)
 {
 	struct sn_endpoint ep = {.flags = (uint8_t)(bits & 4 ? SN_EP_SIGNAL : SN_EP_SUBFLOW), .id = bits & 4 ? 2 : 3};
-	struct sn_addr a = sn_addr_v4(OUR_IP2);
+	struct sn_addr a = peer_addr(&w->peer, true, false);
 	memcpy(ep.addr, a.b, 16);
 	(void)sn_engine_endpoint_add(w->e, &ep, w->now);
 }
@@ -318,8 +348,16 @@ static void start(struct world *w, struct sn_pool *pool, uint8_t settings, void 
 	w->e = sn_engine_init(*memory, size, &cfg, w->now);
 	MUST(w->e);
 	for (uint32_t i = 0; i < 2; i++) {
-		struct sn_net_port_cfg p = {.addr = sn_addr_v4(i ? OUR_IP2 : OUR_IP), .prefix = 24, .mtu = 1500};
-		p.gateway = sn_addr_v4((i ? OUR_IP2 : OUR_IP) | 0xfe);
+		struct sn_net_port_cfg p = {.mtu = 1500};
+		if (w->peer.v6[i]) {
+			p.addr6 = p.gateway6 = peer_addr(&w->peer, i, false);
+			p.gateway6.b[15] = 0xfe;
+			p.prefix6 = 64;
+		} else {
+			p.addr = p.gateway = peer_addr(&w->peer, i, false);
+			p.gateway.b[15] |= 0xfe;
+			p.prefix = 24;
+		}
 		memcpy(p.mac, our_mac[i], 6);
 		MUST(sn_engine_port_add(w->e, &p) == (int32_t)i);
 	}
@@ -384,8 +422,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct input in = {data, data + size};
 	void *memory, *shared;
 
-	peer_init(&w->peer);
-	start(w, &pool, take8(&in), &memory, &shared);
+	uint8_t settings = take8(&in);
+	peer_init(&w->peer, settings & 32, settings & 64);
+	start(w, &pool, settings, &memory, &shared);
 
 	while (in.p < in.end)
 		step(w, &in);

@@ -8,7 +8,9 @@
 #include "wire/arp.h"
 #include "wire/eth.h"
 #include "wire/icmp.h"
+#include "wire/icmp6.h"
 #include "wire/ipv4.h"
+#include "wire/ipv6.h"
 #include "wire/tcp.h"
 #include "wire/view.h"
 
@@ -80,6 +82,52 @@ static void fuzz_icmp(const uint8_t *p, uint32_t len)
 		MUST(len >= SN_ICMP_HDR);
 }
 
+static void fuzz_ipv6(const uint8_t *p, uint32_t len)
+{
+	struct sn_ip a, b;
+	struct sn_wire_ip6_view v, w;
+	uint8_t again[SN_IPV6_HDR + SN_ICMP6_HDR + 4096];
+
+	if (sn_ipv6_parse(&a, p, len) != SN_IPV6_OK)
+		return;
+	MUST(a.hdr_len >= SN_IPV6_HDR && a.hdr_len % 8 == 0 && a.hdr_len <= a.total_len && a.total_len <= len);
+	uint32_t upper = a.total_len - (uint32_t)a.hdr_len;
+	sn_ipv6_emit(again, &a);
+	sn_put16(again + 4, 0); /* the copy is a header alone */
+	bool whole = sn_ipv6_parse(&b, again, SN_IPV6_HDR) == SN_IPV6_OK;
+	MUST(whole && sn_addr_eq(&a.src, &b.src) && sn_addr_eq(&a.dst, &b.dst));
+	MUST(a.proto == b.proto && a.tos == b.tos && a.ttl == b.ttl);
+	if (a.proto == SN_IP_TCP)
+		fuzz_tcp(p + a.hdr_len, upper);
+	MUST(sn_wire_parse_ip6(p, len, &v) == SN_OK);
+	if (!v.is_nd && v.type != SN_ICMP6_ECHO && v.type != SN_ICMP6_ECHO_REPLY)
+		return;
+	MUST(!v.is_nd || (v.ttl == 255 && v.code == 0));
+	int32_t n = sn_wire_emit_ip6(&v, p + a.hdr_len + SN_ICMP6_HDR, upper - SN_ICMP6_HDR, again, sizeof again);
+	MUST(n > 0 && sn_wire_parse_ip6(again, (uint32_t)n, &w) == SN_OK);
+	w.hdr_len = v.hdr_len;
+	w.total_len = v.total_len;
+	MUST(memcmp(&v, &w, sizeof v) == 0);
+}
+
+/* Checksums are right here, so that what stands behind them is met. */
+static void fuzz_nd(const uint8_t *p, uint32_t len)
+{
+	uint8_t *q;
+	struct sn_ip ip;
+
+	if (sn_ipv6_parse(&ip, p, len) != SN_IPV6_OK || ip.total_len - ip.hdr_len < (int)SN_ICMP6_HDR)
+		return;
+	q = malloc(ip.total_len);
+	memcpy(q, p, ip.total_len);
+	uint32_t upper = ip.total_len - (uint32_t)ip.hdr_len;
+	sn_put16(q + ip.hdr_len + 2, 0);
+	uint32_t sum = sn_csum_pseudo_v6(&ip.src, &ip.dst, SN_IP_ICMP6, upper);
+	sn_put16(q + ip.hdr_len + 2, sn_csum_finish(sn_csum_partial(q + ip.hdr_len, upper, sum)));
+	fuzz_ipv6(q, ip.total_len);
+	free(q);
+}
+
 static void fuzz_eth(const uint8_t *p, uint32_t len)
 {
 	struct sn_eth a;
@@ -93,6 +141,8 @@ static void fuzz_eth(const uint8_t *p, uint32_t len)
 		fuzz_arp(p + SN_ETH_HDR, len - SN_ETH_HDR);
 	else if (a.type == SN_ETH_IPV4)
 		fuzz_ipv4(p + SN_ETH_HDR, len - SN_ETH_HDR);
+	else if (a.type == SN_ETH_IPV6)
+		fuzz_ipv6(p + SN_ETH_HDR, len - SN_ETH_HDR);
 }
 
 static void fuzz_sum(const uint8_t *p, uint32_t len)
@@ -106,7 +156,8 @@ static void fuzz_sum(const uint8_t *p, uint32_t len)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static void (*const codec[])(const uint8_t *, uint32_t) = {fuzz_tcp, fuzz_eth, fuzz_ipv4, fuzz_icmp, fuzz_sum};
+	static void (*const codec[])(const uint8_t *, uint32_t) = {fuzz_tcp, fuzz_eth,  fuzz_ipv4, fuzz_icmp,
+								   fuzz_sum, fuzz_ipv6, fuzz_nd};
 
 	if (size < 1 || size > 4096)
 		return 0;

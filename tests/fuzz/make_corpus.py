@@ -10,7 +10,9 @@ from __future__ import annotations
 import struct
 from pathlib import Path
 
+OUR_MAC, MAC = bytes([2, 0, 0, 0, 0, 1]), bytes([2, 0, 0, 0, 1, 0])  # the engine's first port, the peer
 HERE = Path(__file__).resolve().parent
+OUR_NET = b"\xfd" + bytes(7)  # fd00::/64
 FIN, SYN, RST, PSH, ACK = 1, 2, 4, 8, 16
 KEY, TOKEN, HMAC, DSN, TS, LPORT, IP2, BAD = 1, 2, 4, 8, 16, 32, 64, 128
 SEND, RELEASE, SHUTDOWN, CLOSE, ABORT, ACCEPT, CONNECT, UNLISTEN = range(8)
@@ -59,6 +61,7 @@ ADD_ADDR = option(30, b"\x30\x02" + bytes([10, 0, 1, 2]) + bytes(8))
 ADD_ADDR_PORT = option(30, b"\x30\x02" + bytes([10, 0, 1, 2]) + b"\x13\x88" + bytes(8))
 ADD_ADDR_ECHO = option(30, b"\x31\x02" + bytes([10, 0, 1, 1]))
 ADD_ADDR_V6 = option(30, b"\x30\x03" + bytes(16) + bytes(8))
+ADD_ADDR_SECOND_V6 = option(30, b"\x30\x02" + OUR_NET[:7] + b"\x01" + bytes(7) + b"\x02" + bytes(8))
 REMOVE_ADDR = option(30, b"\x40\x01\x02")
 PRIO = option(30, b"\x51")
 FAIL = option(30, b"\x60\x00" + bytes(8))
@@ -128,7 +131,8 @@ OPEN_CSUM = (
     + app(ACCEPT)
     + segment(ACK | PSH, TIMESTAMPS + capable(24, 0x81, 100), 100, fix=KEY | DSN)
 )
-# 1 NewReno, 2 round robin, 4 checksums, 8 a pool of 16 buffers, 16 of 64.
+# 1 NewReno, 2 round robin, 4 checksums, 8 a pool of 16 buffers, 16 of 64, 32 IPv6 on the first port, 64 on the second.
+FIRST6, SECOND6 = 32, 64
 SETTINGS = {
     "plain_newreno": 1,
     "round_robin": 2,
@@ -138,7 +142,16 @@ SETTINGS = {
     "pool_short_plain": 8,
     "pool_short_mptcp": 16,
     "tiny_segments_of_one_mapping": 8,
+    "mptcp_addresses_mixed": SECOND6,
+    "mptcp_announce_mixed": SECOND6,
+    "client_join_mixed": SECOND6,
+    "client_join_mixed_first": FIRST6,
 }
+# These over IPv6 too.
+ALSO_IPV6 = (
+    *("plain", "plain_loss", "refused", "fallback", "mptcp", "mptcp_join", "mptcp_announce", "checksums"),
+    *("client", "client_silence", "client_tcp", "syn_flood", "syn_tiny_mss", "hostile_application"),
+)
 
 
 def data(length: int, *, flow: int = 0, ssn: int = 1, dsn: int = 0, seq: int = 0, csum: bool = False) -> bytes:
@@ -219,6 +232,15 @@ ENGINE = {
     + segment(ACK, TIMESTAMPS + ADD_ADDR_ECHO)
     + segment(ACK, TIMESTAMPS + REMOVE_ADDR)
     + segment(ACK, TIMESTAMPS + PRIO),
+    "mptcp_addresses_mixed": OPEN
+    + segment(ACK, TIMESTAMPS + ADD_ADDR_SECOND_V6, fix=HMAC)
+    + deadline()
+    + segment(SYN | ACK, SYN_OPTIONS[:-4] + join(16, 2), flow=0, fix=HMAC | LPORT | IP2)
+    + segment(ACK, TIMESTAMPS + dss(), fix=LPORT | DSN | IP2)
+    + app(SEND, 9000)
+    + deadline() * 4
+    + segment(ACK, TIMESTAMPS + REMOVE_ADDR),
+    "mptcp_announce_mixed": OPEN + fault(4) + JOIN + fault(8) + deadline() * 6,
     "mptcp_announce": OPEN + fault(4) + JOIN + fault(8) + segment(ACK, TIMESTAMPS + ADD_ADDR_ECHO) + deadline() * 4,
     "mptcp_fastclose": OPEN + JOIN + segment(ACK, TIMESTAMPS + FASTCLOSE, fix=KEY),
     "mptcp_fail": OPEN + segment(ACK, TIMESTAMPS + FAIL) + segment(ACK, TIMESTAMPS + dss(0, 0, 0), fix=DSN),
@@ -263,6 +285,30 @@ ENGINE = {
     + raw(bytes(60))
     + app(UNLISTEN),
     "client_join": app(CONNECT)
+    + segment(SYN | ACK, SYN_OPTIONS + capable(12), fix=LPORT)
+    + segment(ACK, TIMESTAMPS + dss(), fix=LPORT | DSN)
+    + segment(ACK, TIMESTAMPS + ADD_ADDR, fix=LPORT | HMAC)
+    + deadline()
+    + segment(SYN | ACK, SYN_OPTIONS[:-4] + join(16, 2), fix=HMAC | LPORT | IP2)
+    + segment(ACK, TIMESTAMPS + dss(), fix=LPORT | DSN | IP2)
+    + app(SEND, 16000)
+    + segment(ACK, TIMESTAMPS + dss(), fix=LPORT | DSN | IP2)
+    + segment(ACK, TIMESTAMPS + dss(), fix=LPORT | DSN)
+    + segment(ACK, TIMESTAMPS + REMOVE_ADDR, fix=LPORT)
+    + app(CLOSE),
+    "client_join_mixed": app(CONNECT)
+    + segment(SYN | ACK, SYN_OPTIONS + capable(12), fix=LPORT)
+    + segment(ACK, TIMESTAMPS + dss(), fix=LPORT | DSN)
+    + segment(ACK, TIMESTAMPS + ADD_ADDR_SECOND_V6, fix=LPORT | HMAC)
+    + deadline()
+    + segment(SYN | ACK, SYN_OPTIONS[:-4] + join(16, 2), fix=HMAC | LPORT | IP2)
+    + segment(ACK, TIMESTAMPS + dss(), fix=LPORT | DSN | IP2)
+    + app(SEND, 16000)
+    + segment(ACK, TIMESTAMPS + dss(), fix=LPORT | DSN | IP2)
+    + segment(ACK, TIMESTAMPS + dss(), fix=LPORT | DSN)
+    + segment(ACK, TIMESTAMPS + REMOVE_ADDR, fix=LPORT)
+    + app(CLOSE),
+    "client_join_mixed_first": app(CONNECT)
     + segment(SYN | ACK, SYN_OPTIONS + capable(12), fix=LPORT)
     + segment(ACK, TIMESTAMPS + dss(), fix=LPORT | DSN)
     + segment(ACK, TIMESTAMPS + ADD_ADDR, fix=LPORT | HMAC)
@@ -363,7 +409,7 @@ def ipv4(proto: int, payload: bytes) -> bytes:
 
 
 def ethernet(kind: int, payload: bytes) -> bytes:
-    return bytes([2, 0, 0, 0, 0, 1]) + bytes([2, 0, 0, 0, 1, 0]) + struct.pack("!H", kind) + payload
+    return OUR_MAC + MAC + struct.pack("!H", kind) + payload
 
 
 ARP = (
@@ -399,6 +445,91 @@ OTHER = {
 }
 
 
+# IPv6: what a raw frame holds has to be right to get anywhere.
+
+OURS, PEERS = OUR_NET + bytes(7) + b"\x01", OUR_NET + bytes(7) + b"\x02"
+GROUP, EVERYBODY = b"\xff\x02" + bytes(9) + b"\x01\xff\0\0\x01", b"\xff\x02" + bytes(13) + b"\x01"
+HOP_BY_HOP, TCP, ROUTING, FRAGMENT, ICMP6, NOTHING, DESTINATION = 0, 6, 43, 44, 58, 59, 60
+
+
+def ipv6(proto: int, payload: bytes, src: bytes = PEERS, dst: bytes = OURS, hops: int = 255) -> bytes:
+    return struct.pack("!IHBB", 6 << 28, len(payload), proto, hops) + src + dst + payload
+
+
+def summed(proto: int, body: bytes, at: int, src: bytes = PEERS, dst: bytes = OURS) -> bytes:
+    """The upper layer with its checksum at this offset."""
+    pseudo = src + dst + struct.pack("!II", len(body), proto) + body + bytes(len(body) % 2)
+    words = sum(struct.unpack(f"!{len(pseudo) // 2}H", pseudo))
+    while words >> 16:
+        words = (words & 0xFFFF) + (words >> 16)
+    return body[:at] + struct.pack("!H", ~words & 0xFFFF) + body[at + 2 :]
+
+
+def icmp6(kind: int, body: bytes, src: bytes = PEERS, dst: bytes = OURS, code: int = 0) -> bytes:
+    return summed(ICMP6, bytes([kind, code, 0, 0]) + body, 2, src, dst)
+
+
+def solicit(target: bytes = OURS, src: bytes = PEERS, dst: bytes = GROUP, option: bytes = b"\x01\x01" + MAC) -> bytes:
+    return ipv6(ICMP6, icmp6(135, bytes(4) + target + option, src, dst), src, dst)
+
+
+def advertise(target: bytes = PEERS, flags: int = 0x60, dst: bytes = OURS, option: bytes = b"\x02\x01" + MAC) -> bytes:
+    return ipv6(ICMP6, icmp6(136, bytes([flags, 0, 0, 0]) + target + option, dst=dst), dst=dst)
+
+
+def extended(proto: int, payload: bytes, *headers: tuple[int, bytes]) -> bytes:
+    """Extension headers, each given as (its number, what follows its first byte)."""
+    kinds = [kind for kind, _ in headers] + [proto]
+    chain = b"".join(bytes([following]) + rest for following, (_, rest) in zip(kinds[1:], headers, strict=True))
+    return ipv6(kinds[0], chain + payload)
+
+
+def frame6(packet: bytes, mac: bytes = OUR_MAC) -> bytes:
+    return mac + MAC + b"\x86\xdd" + packet
+
+
+PADN = b"\0" + b"\x01\x04" + bytes(4)  # length 0, one option that fills eight bytes
+SYN6 = summed(TCP, tcp(SYN_OPTIONS + capable(4))[:13] + bytes([SYN]) + tcp(SYN_OPTIONS + capable(4))[14:], 16)
+TO_GROUP = b"\x33\x33\xff\0\0\x01"
+PACKETS6 = {
+    "echo": ipv6(ICMP6, icmp6(128, b"\x12\x34\0\x07" + bytes(range(40)))),
+    "echo_to_all": ipv6(ICMP6, icmp6(128, bytes(20), dst=EVERYBODY), dst=EVERYBODY),
+    "solicit": solicit(),
+    "solicit_unicast": solicit(dst=OURS),
+    "solicit_of_detection": solicit(src=bytes(16), option=b""),
+    "solicit_of_detection_with_option": solicit(src=bytes(16)),
+    "solicit_of_another": solicit(target=PEERS),
+    "solicit_zero_option": solicit(option=b"\x01\x00" + MAC),
+    "solicit_over_a_hop": ipv6(ICMP6, icmp6(135, bytes(4) + OURS), hops=64),
+    "advertise": advertise(),
+    "advertise_to_all": advertise(dst=EVERYBODY, flags=0x20),
+    "advertise_weak": advertise(flags=0x40, option=b"\x02\x01\x02\x66\x66\x66\x66\x66"),
+    "advertise_multicast": advertise(target=EVERYBODY),
+    "router_advertisement": ipv6(ICMP6, icmp6(134, bytes(12))),
+    "too_big": ipv6(ICMP6, icmp6(2, struct.pack("!I", 1280) + ipv6(TCP, SYN6, OURS, PEERS))),
+    "unreachable": ipv6(ICMP6, icmp6(1, bytes(4) + ipv6(TCP, SYN6, OURS, PEERS), code=4)),
+    "syn": ipv6(TCP, SYN6),
+    "hop_by_hop": extended(TCP, SYN6, (HOP_BY_HOP, PADN)),
+    "hop_by_hop_late": extended(TCP, SYN6, (DESTINATION, PADN), (HOP_BY_HOP, PADN)),
+    "all_headers": extended(
+        TCP, SYN6, (HOP_BY_HOP, PADN), (DESTINATION, PADN), (ROUTING, bytes([0, 4, 0]) + bytes(4)),
+        (FRAGMENT, bytes(7)), (DESTINATION, PADN),
+    ),
+    "too_many_headers": extended(TCP, SYN6, *[(DESTINATION, PADN)] * 20),
+    "header_over_the_end": extended(TCP, b"", (DESTINATION, b"\xff" + bytes(6))),
+    "unknown_option_to_discard": extended(TCP, SYN6, (DESTINATION, b"\0\x80\x04" + bytes(4))),
+    "segments_left": extended(TCP, SYN6, (ROUTING, bytes([0, 0, 1]) + bytes(4))),
+    "fragment": extended(TCP, SYN6, (FRAGMENT, b"\0\0\x01" + bytes(4))),
+    "atomic_fragment": extended(TCP, SYN6, (FRAGMENT, bytes(7))),
+    "no_next_header": ipv6(NOTHING, b""),
+    "mapped_source": ipv6(TCP, SYN6, src=bytes(10) + b"\xff\xff\n\0\0\x02"),
+    "mapped_both": ipv6(TCP, SYN6, bytes(10) + b"\xff\xff\n\0\0\x02", bytes(10) + b"\xff\xff\n\0\0\x01"),
+    "from_itself": ipv6(TCP, SYN6, src=OURS),
+    "from_a_group": ipv6(TCP, SYN6, src=EVERYBODY),
+    "longer_than_the_frame": ipv6(TCP, SYN6)[:4] + b"\xff\xff" + ipv6(TCP, SYN6)[6:],
+}
+
+
 def write(folder: str, files: dict[str, bytes]) -> None:
     target = HERE / "corpus" / folder
     target.mkdir(parents=True, exist_ok=True)
@@ -408,12 +539,22 @@ def write(folder: str, files: dict[str, bytes]) -> None:
 
 
 def main() -> None:
-    write("wire", {k: b"\0" + v for k, v in WIRE.items()} | {k: bytes([sel]) + v for k, (sel, v) in OTHER.items()})
+    wire = {k: b"\0" + v for k, v in WIRE.items()} | {k: bytes([sel]) + v for k, (sel, v) in OTHER.items()}
+    write("wire", wire | {f"ipv6_{k}": (b"\6" if v[6] == ICMP6 else b"\5") + v for k, v in PACKETS6.items()})
     steps = ENGINE | {
         "arp_and_icmp": raw(ethernet(0x0806, ARP)) + raw(ethernet(0x0800, ipv4(1, ECHO)), 1),
         "raw_tcp": raw(ethernet(0x0800, ipv4(6, tcp(capable(4)))), 1) + raw(ethernet(0x0800, ipv4(6, tcp(b""))), 3),
     }
-    write("engine_rx", {name: bytes([SETTINGS.get(name, 0)]) + content for name, content in steps.items()})
+    files = {name: bytes([SETTINGS.get(name, 0)]) + content for name, content in steps.items()}
+    files |= {
+        f"{name}_ipv6": bytes([SETTINGS.get(name, 0) | FIRST6 | SECOND6]) + steps[name] for name in ALSO_IPV6
+    }
+    for name, packet in PACKETS6.items():
+        frame = frame6(packet, TO_GROUP if packet[24:40] == GROUP else OUR_MAC)
+        # Before anything is known of the peer, and again while a connection to it is being opened.
+        again = raw(frame, 1) + app(CONNECT) + raw(frame) + deadline() * 2 + raw(frame, 3)
+        files[f"raw6_{name}"] = bytes([FIRST6]) + raw(frame) + again
+    write("engine_rx", files)
 
 
 if __name__ == "__main__":

@@ -10,10 +10,13 @@
 #include "wire/arp.h"
 #include "wire/checksum.h"
 #include "wire/eth.h"
+#include "wire/icmp6.h"
 #include "wire/ipv4.h"
+#include "wire/ipv6.h"
 #include "wire/view.h"
 
-enum { PEER_PORTS = 8, PEER_FLOWS = 2 * PEER_PORTS, PEER_PORT = 5000, OUR_PORT = 80 };
+enum { PEER_ASKED = 4, PEER_PORTS = 8, PEER_FLOWS = 2 * PEER_PORTS, PEER_PORT = 5000, OUR_PORT = 80 };
+/* Of each port: of IPv4, or of IPv6 fd00:0:0:<port>::1 (the engine) and ::2 (the peer). */
 enum { OUR_IP = 0x0a000001, OUR_IP2 = 0x0a000101, PEER_IP = 0x0a000002, PEER_IP2 = 0x0a000102 };
 static const uint8_t our_mac[2][6] = {{2, 0, 0, 0, 0, 1}, {2, 0, 0, 0, 0, 2}};
 static const uint8_t peer_mac[6] = {2, 0, 0, 0, 1, 0};
@@ -41,16 +44,26 @@ struct peer_flow {
 struct peer {
 	struct peer_flow flow[PEER_FLOWS];
 	uint64_t key, engine_key;
-	uint32_t token;        /* the engine's */
-	uint64_t dsn;          /* next data sequence number the engine expects */
-	uint64_t engine_dsn;   /* end of what the engine sent */
-	uint32_t arp_asked[4]; /* requests to answer */
-	uint32_t arp_count;
+	uint32_t token;                   /* the engine's */
+	uint64_t dsn;                     /* next data sequence number the engine expects */
+	uint64_t engine_dsn;              /* end of what the engine sent */
+	struct sn_addr asked[PEER_ASKED]; /* whose link address the engine wants to know */
+	uint32_t asked_count;
+	bool v6[2]; /* the addresses of this port are of IPv6 */
 };
 
-static void peer_init(struct peer *p)
+static struct sn_addr peer_addr(const struct peer *p, bool second, bool theirs)
+{
+	struct sn_addr a = {.b = {0xfd, [7] = second, [15] = theirs ? 2 : 1}};
+
+	return p->v6[second] ? a : sn_addr_v4((theirs ? PEER_IP : OUR_IP) + (second ? OUR_IP2 - OUR_IP : 0));
+}
+
+static void peer_init(struct peer *p, bool v6, bool second_v6)
 {
 	memset(p, 0, sizeof *p);
+	p->v6[0] = v6;
+	p->v6[1] = second_v6;
 	p->key = 0x1122334455667788;
 	uint32_t token;
 	uint64_t idsn;
@@ -92,35 +105,72 @@ static void peer_sees_tcp(struct peer *p, const struct sn_tcp_seg *s, bool secon
 	}
 }
 
+static void peer_asked(struct peer *p, struct sn_addr whom)
+{
+	if (p->asked_count < PEER_ASKED)
+		p->asked[p->asked_count++] = whom;
+}
+
+/* An IP packet of the engine; false if it is malformed. ICMP of IPv4 is not looked into. */
+static bool peer_sees_ip(struct peer *p, const struct sn_ip *ip, const uint8_t *l4, uint32_t n, uint32_t sum)
+{
+	struct sn_addr second = peer_addr(p, true, true);
+	struct sn_icmp6 icmp;
+	struct sn_tcp_seg seg;
+	struct sn_nd nd;
+
+	if (ip->proto == SN_IP_ICMP && sn_addr_is_v4(&ip->dst))
+		return true;
+	if (sn_csum_fold(sn_csum_partial(l4, n, sum)) != 0xffff)
+		return false;
+	if (ip->proto == SN_IP_ICMP6 && !sn_addr_is_v4(&ip->dst)) {
+		if (!sn_icmp6_parse(&icmp, ip, l4, n))
+			return false;
+		if (icmp.type == SN_ICMP6_ECHO_REPLY)
+			return true;
+		if (!sn_nd_parse(&nd, ip, l4, n))
+			return false;
+		if (nd.type == SN_ICMP6_SOLICIT)
+			peer_asked(p, nd.target);
+		return true;
+	}
+	if (ip->proto != SN_IP_TCP || sn_tcp_parse(&seg, l4, n) != SN_OK || seg.mp.bad)
+		return false;
+	peer_sees_tcp(p, &seg, sn_addr_eq(&ip->dst, &second));
+	return true;
+}
+
 /* A frame of the engine; false if it is malformed. */
 static bool peer_sees(struct peer *p, const uint8_t *frame, uint32_t len)
 {
+	const uint8_t *l3 = frame + SN_ETH_HDR;
 	struct sn_eth eth;
-	struct sn_ipv4 ip;
+	struct sn_ipv4 v4;
 	struct sn_arp arp;
-	struct sn_tcp_seg seg;
+	struct sn_ip ip;
 
 	if (!sn_eth_parse(&eth, frame, len))
 		return false;
 	if (eth.type == SN_ETH_ARP) {
-		if (!sn_arp_parse(&arp, frame + SN_ETH_HDR, len - SN_ETH_HDR))
+		if (!sn_arp_parse(&arp, l3, len - SN_ETH_HDR))
 			return false;
-		if (arp.op == SN_ARP_REQUEST && p->arp_count < 4)
-			p->arp_asked[p->arp_count++] = arp.target;
+		if (arp.op == SN_ARP_REQUEST)
+			peer_asked(p, sn_addr_v4(arp.target));
 		return true;
 	}
-	if (eth.type != SN_ETH_IPV4 || !sn_ipv4_parse(&ip, frame + SN_ETH_HDR, len - SN_ETH_HDR, true) ||
-	    ip.total_len != len - SN_ETH_HDR)
+	if (eth.type == SN_ETH_IPV6) {
+		if (sn_ipv6_parse(&ip, l3, len - SN_ETH_HDR) != SN_IPV6_OK || ip.hdr_len != SN_IPV6_HDR ||
+		    ip.total_len != len - SN_ETH_HDR)
+			return false;
+		uint32_t n = ip.total_len - SN_IPV6_HDR;
+		return peer_sees_ip(p, &ip, l3 + SN_IPV6_HDR, n, sn_csum_pseudo_v6(&ip.src, &ip.dst, ip.proto, n));
+	}
+	if (eth.type != SN_ETH_IPV4 || !sn_ipv4_parse(&v4, l3, len - SN_ETH_HDR, true) ||
+	    v4.total_len != len - SN_ETH_HDR)
 		return false;
-	if (ip.proto != SN_IP_TCP)
-		return ip.proto == SN_IP_ICMP;
-	const uint8_t *tcp = frame + SN_ETH_HDR + ip.hdr_len;
-	uint32_t n = ip.total_len - ip.hdr_len;
-	if (sn_csum_fold(sn_csum_partial(tcp, n, sn_csum_pseudo_v4(ip.src, ip.dst, SN_IP_TCP, n))) != 0xffff ||
-	    sn_tcp_parse(&seg, tcp, n) != SN_OK || seg.mp.bad)
-		return false;
-	peer_sees_tcp(p, &seg, ip.dst == PEER_IP2);
-	return true;
+	uint32_t n = v4.total_len - v4.hdr_len;
+	ip = (struct sn_ip){.dst = sn_addr_v4(v4.dst), .src = sn_addr_v4(v4.src), .proto = v4.proto};
+	return peer_sees_ip(p, &ip, l3 + v4.hdr_len, n, sn_csum_pseudo_v4(v4.src, v4.dst, v4.proto, n));
 }
 
 static void peer_fix_join(const struct peer *p, struct sn_wire_view *v, struct peer_flow *f, uint8_t fix)
@@ -200,12 +250,37 @@ struct peer_wish {
 	const uint8_t *opts;
 };
 
+/* Writes the headers in front of `len` bytes of TCP at out + SN_ETH_HDR + (40 or 20), and the TCP checksum with `flip`. */
+static uint32_t peer_ip(const struct peer *p, bool second, uint8_t *out, uint32_t len, uint16_t flip)
+{
+	struct sn_addr src = peer_addr(p, second, true), dst = peer_addr(p, second, false);
+	uint32_t hdr = p->v6[second] ? SN_IPV6_HDR : SN_IPV4_HDR, sum;
+	uint8_t *l3 = out + SN_ETH_HDR;
+
+	if (p->v6[second]) {
+		struct sn_ip ip = {.src = src, .dst = dst, .ttl = 64, .proto = SN_IP_TCP};
+		ip.total_len = (uint16_t)(hdr + len);
+		sn_ipv6_emit(l3, &ip);
+		sum = sn_csum_pseudo_v6(&src, &dst, SN_IP_TCP, len);
+	} else {
+		struct sn_ipv4 ip = {.src = sn_addr_v4_get(&src), .dst = sn_addr_v4_get(&dst)};
+		ip.total_len = (uint16_t)(hdr + len);
+		ip.ttl = 64;
+		ip.proto = SN_IP_TCP;
+		sn_ipv4_emit(l3, &ip, true);
+		sum = sn_csum_pseudo_v4(ip.src, ip.dst, SN_IP_TCP, len);
+	}
+	sn_tcp_set_csum(l3 + hdr, (uint16_t)(sn_csum_finish(sn_csum_partial(l3 + hdr, len, sum)) ^ flip));
+	sn_eth_emit(out, our_mac[second], peer_mac, p->v6[second] ? SN_ETH_IPV6 : SN_ETH_IPV4);
+	return SN_ETH_HDR + hdr + len;
+}
+
 /* Builds the frame at `out` (room for 1600 bytes); returns its length. */
 static uint32_t peer_segment(struct peer *p, const struct peer_wish *w, uint8_t *out)
 {
 	uint32_t second = !!(w->fix & FIX_IP2);
 	struct peer_flow *f = &p->flow[w->flow % PEER_PORTS + second * PEER_PORTS];
-	uint8_t raw[60] = {0}, data[1500], *tcp = out + SN_ETH_HDR + SN_IPV4_HDR;
+	uint8_t raw[60] = {0}, data[1500], *tcp = out + SN_ETH_HDR + (p->v6[second] ? SN_IPV6_HDR : SN_IPV4_HDR);
 	struct sn_wire_view v;
 	struct sn_tcp_seg s = {.sport = (uint16_t)(PEER_PORT + w->flow % PEER_PORTS),
 			       .dport = w->fix & FIX_LPORT && f->lport ? f->lport : OUR_PORT,
@@ -233,17 +308,7 @@ static uint32_t peer_segment(struct peer *p, const struct peer_wish *w, uint8_t 
 	memcpy(tcp + n, data, w->payload);
 	if (w->seq == 0)
 		f->snd_nxt += w->payload + !!(w->tcp_flags & SN_TH_SYN) + !!(w->tcp_flags & SN_TH_FIN);
-	uint32_t len = (uint32_t)n + w->payload;
-	struct sn_ipv4 ip = {.src = second ? PEER_IP2 : PEER_IP,
-			     .dst = second ? OUR_IP2 : OUR_IP,
-			     .total_len = (uint16_t)(SN_IPV4_HDR + len),
-			     .ttl = 64,
-			     .proto = SN_IP_TCP};
-	uint32_t sum = sn_csum_partial(tcp, len, sn_csum_pseudo_v4(ip.src, ip.dst, SN_IP_TCP, len));
-	sn_tcp_set_csum(tcp, (uint16_t)(sn_csum_finish(sum) ^ (w->fix & FIX_BAD_CSUM ? 1 : 0)));
-	sn_ipv4_emit(out + SN_ETH_HDR, &ip, true);
-	sn_eth_emit(out, our_mac[second], peer_mac, SN_ETH_IPV4);
-	return SN_ETH_HDR + SN_IPV4_HDR + len;
+	return peer_ip(p, second, out, (uint32_t)n + w->payload, w->fix & FIX_BAD_CSUM ? 1 : 0);
 }
 
 #endif

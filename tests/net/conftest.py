@@ -32,8 +32,8 @@ def _own_control_sockets(tmp_path_factory: pytest.TempPathFactory) -> Iterator[N
 
 @pytest.fixture(scope="module")
 def lab() -> Iterator[Lab]:
-    """Three paths of 100 Mbit/s."""
-    with Lab() as made:
+    """Three paths of 100 Mbit/s, IPv4 and IPv6."""
+    with Lab(ipv6=True) as made:
         yield made
 
 

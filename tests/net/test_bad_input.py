@@ -26,8 +26,8 @@ def left_behind(lab: Lab) -> dict[str, object]:
         "sockets": sorted(p.name for p in run.rglob("*")) if run.exists() else [],
         "shm": sorted(p.name for p in Path("/dev/shm").iterdir() if "sennit" in p.name),
         "links": lab.run(lab.host, "ip", "-br", "link"),
-        "addresses": lab.run(lab.host, "ip", "-br", "-4", "address"),
-        "routes": sorted(lab.run(lab.host, "ip", "route").splitlines()),
+        "addresses": lab.run(lab.host, "ip", "-br", "address"),
+        "routes": sorted(lab.run(lab.host, "ip", f"-{n}", "route").splitlines() for n in "46"),
         "processes": sorted(lab.pids(lab.host)),
     }
 
@@ -145,9 +145,10 @@ class TestWithRuntime:
         finally:
             lab.run(lab.peer, "nft", "delete", "table", "ip", "t")
 
-    def test_neighbour_does_not_exist(self, lab: Lab, runtime: Runtime) -> None:
+    @pytest.mark.parametrize("address", ["10.1.1.77", "fd00:1:1::77"])
+    def test_neighbour_does_not_exist(self, lab: Lab, runtime: Runtime, address: str) -> None:
         with pytest.raises(OSError) as caught:
-            sdk.connect(("10.1.1.77", 9), timeout=4, instance=runtime.name)
+            sdk.connect((address, 9), timeout=4, instance=runtime.name)
         assert caught.value.errno in (113, 110)  # EHOSTUNREACH, ETIMEDOUT
 
     @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from sennit.tools import demo_runs
-from sennit.tools.lab import Lab
+from sennit.tools.lab import Family, Lab
 from sennit.tools.lab_runtime import Runtime
 
 SIZE = 4 << 20
@@ -23,7 +23,8 @@ CHECKS = [
 # Linux writes 0xffff for a sum of 0 (legal: RFC 1624 3); tshark calls that an error.
 WRONG = (
     "!tcp.checksum.ffff && "
-    '(_ws.malformed || ip.checksum.status == 0 || tcp.checksum.status == 0 || _ws.expert.severity == "Error")'
+    "(_ws.malformed || ip.checksum.status == 0 || tcp.checksum.status == 0 || icmpv6.checksum.status == 0 || "
+    '_ws.expert.severity == "Error")'
 )
 WARNING, SEQUENCE = str(0x600000), str(0x02000000)
 # tshark adds up the padding around all options; it says the same of the kernel's segments.
@@ -55,8 +56,10 @@ def warnings(file: Path) -> set[str]:
     return said - NOT_ABOUT_US
 
 
-@pytest.mark.parametrize("role", ["client", "server"])
-def test_no_malformed_packet_and_no_expert_warning(lab: Lab, runtime: Runtime, tmp_path: Path, role: str) -> None:
+@pytest.mark.parametrize(("role", "family"), [("client", "ipv4"), ("server", "ipv4"), ("client", "ipv6")])
+def test_no_malformed_packet_and_no_expert_warning(
+    lab: Lab, runtime: Runtime, tmp_path: Path, role: str, family: Family
+) -> None:
     files = [tmp_path / f"path{i}.pcap" for i in lab.indices]
     write = ("-Z", "root", "-B", "32768", "-U", "-w")
     dumps = [
@@ -66,7 +69,7 @@ def test_no_malformed_packet_and_no_expert_warning(lab: Lab, runtime: Runtime, t
     for dump in dumps:
         assert dump.stderr is not None
         dump.stderr.readline()  # "listening on ..."
-    near = demo_runs.SennitNear(lab, runtime)
+    near = demo_runs.SennitNear(lab, runtime, family)
     for direction in ("send", "receive"):
         assert demo_runs.measure(lab, near, role, direction, 3, SIZE, lambda *_: None).sha256_ok
     for dump in dumps:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from sennit import sdk
-from sennit.tools.lab import KernelProcess, Lab
+from sennit.tools.lab import ANY, Family, KernelProcess, Lab
 from sennit.tools.lab_peer import Pattern
 from sennit.tools.lab_runtime import Runtime
 
@@ -32,7 +32,7 @@ Eventually = Callable[[Callable[[], bool], float], bool]
 
 @pytest.fixture
 def own_lab() -> Iterator[Lab]:
-    with Lab() as made:
+    with Lab(ipv6=True) as made:
         yield made
 
 
@@ -42,8 +42,11 @@ def own_runtime(own_lab: Lab, request: pytest.FixtureRequest) -> Iterator[Runtim
         yield made
 
 
-def start_peer(lab: Lab, do: str = "receive", size: int = 1 << 20, port: int = PORT) -> KernelProcess:
-    peer = KernelProcess(lab, lab.peer, port, "server", "0.0.0.0", do, size)
+FAMILIES: tuple[Family, Family] = ("ipv4", "ipv6")
+
+
+def start_peer(lab: Lab, port: int = PORT, family: Family = "ipv4") -> KernelProcess:
+    peer = KernelProcess(lab, lab.peer, port, "server", ANY[family], "receive", 1 << 20)
     peer.event("listening")
     return peer
 
@@ -109,8 +112,9 @@ def test_kill_9_of_a_worker_gives_an_error_and_a_new_worker_serves(
 
     # Every worker serves: as many connections as it takes to meet each.
     for port in range(PORT + 1, PORT + 5):
-        far = start_peer(own_lab, port=port)
-        with sdk.connect((own_lab.peer_address(1), port), timeout=10, instance=own_runtime.name) as fresh:
+        family = FAMILIES[port % 2]
+        far = start_peer(own_lab, port, family)
+        with sdk.connect((own_lab.peer_address(1, family), port), timeout=10, instance=own_runtime.name) as fresh:
             for block in Pattern(1 << 20).blocks():
                 fresh.sendall(block)
             fresh.shutdown(1)
@@ -119,7 +123,7 @@ def test_kill_9_of_a_worker_gives_an_error_and_a_new_worker_serves(
 
 
 def test_a_new_worker_takes_over_the_listeners(own_lab: Lab, own_runtime: Runtime, eventually: Eventually) -> None:
-    with sdk.listen(("0.0.0.0", PORT), instance=own_runtime.name, timeout=10) as listener:
+    with sdk.listen(("::", PORT), instance=own_runtime.name, timeout=10) as listener:
         for victim in own_runtime.status().workers:
             os.kill(victim.pid, signal.SIGKILL)
             assert eventually(
@@ -129,8 +133,9 @@ def test_a_new_worker_takes_over_the_listeners(own_lab: Lab, own_runtime: Runtim
                 5.0,
             )
         time.sleep(0.2)
-        for _ in range(4):
-            peer = KernelProcess(own_lab, own_lab.peer, PORT, "client", own_lab.host_address(1), "send", 1 << 16)
+        for family in FAMILIES * 2:
+            here = own_lab.host_address(1, family)
+            peer = KernelProcess(own_lab, own_lab.peer, PORT, "client", here, "send", 1 << 16)
             connection, _ = listener.accept()
             with connection:
                 connection.settimeout(10)

@@ -10,7 +10,7 @@ from typing import Literal
 import pytest
 
 from sennit import sdk
-from sennit.tools.lab import KernelProcess, Lab, Side
+from sennit.tools.lab import ANY, Family, KernelProcess, Lab, Side
 from sennit.tools.lab_peer import Pattern
 from sennit.tools.lab_runtime import Runtime
 
@@ -42,18 +42,23 @@ def exchange(connection: sdk.Connection, direction: Literal["send", "receive"]) 
     return digest.hexdigest()
 
 
-def connect(lab: Lab, runtime: Runtime, direction: Literal["send", "receive"], *options: str) -> tuple[bool, str, Side]:
+def connect(
+    lab: Lab, runtime: Runtime, direction: Literal["send", "receive"], *options: str, family: Family = "ipv4"
+) -> tuple[bool, str, Side]:
     opposite = "receive" if direction == "send" else "send"
-    peer = KernelProcess(lab, lab.peer, PORT, "server", "0.0.0.0", opposite, SIZE, *options)
+    peer = KernelProcess(lab, lab.peer, PORT, "server", ANY[family], opposite, SIZE, *options)
     peer.event("listening")
-    with sdk.connect((lab.peer_address(1), PORT), timeout=TIMEOUT_S, instance=runtime.name) as connection:
+    with sdk.connect((lab.peer_address(1, family), PORT), timeout=TIMEOUT_S, instance=runtime.name) as connection:
         mptcp = connection.is_mptcp
         return mptcp, exchange(connection, direction), peer.done()
 
 
+@pytest.mark.parametrize("family", ["ipv4", "ipv6"])
 @pytest.mark.parametrize("direction", ["send", "receive"])
-def test_server_with_plain_tcp_socket(lab: Lab, runtime: Runtime, direction: Literal["send", "receive"]) -> None:
-    mptcp, digest, far = connect(lab, runtime, direction, "--tcp")
+def test_server_with_plain_tcp_socket(
+    lab: Lab, runtime: Runtime, direction: Literal["send", "receive"], family: Family
+) -> None:
+    mptcp, digest, far = connect(lab, runtime, direction, "--tcp", family=family)
     assert not mptcp
     assert digest == far.sha256 == Pattern(SIZE).sha256()
 

@@ -14,7 +14,7 @@ import pytest
 
 from sennit import sdk
 from sennit.shm import messages
-from sennit.tools.lab import KernelProcess, Lab
+from sennit.tools.lab import ANY, Family, KernelProcess, Lab
 from sennit.tools.lab_peer import Pattern
 from sennit.tools.lab_runtime import Runtime
 
@@ -27,11 +27,12 @@ Eventually = Callable[[Callable[[], bool], float], bool]
 class Sending:
     """A transfer from sennit to the kernel in the background."""
 
-    def __init__(self, lab: Lab, runtime: Runtime, size: int = SIZE):
+    def __init__(self, lab: Lab, runtime: Runtime, family: Family = "ipv4", size: int = SIZE):
         self.size = size
-        self.peer = KernelProcess(lab, lab.peer, PORT, "server", "0.0.0.0", "receive", size)
+        self._locals = {i: lab.host_address(i, family) for i in lab.indices}
+        self.peer = KernelProcess(lab, lab.peer, PORT, "server", ANY[family], "receive", size)
         self.peer.event("listening")
-        self.connection = sdk.connect((lab.peer_address(1), PORT), timeout=TIMEOUT_S, instance=runtime.name)
+        self.connection = sdk.connect((lab.peer_address(1, family), PORT), timeout=TIMEOUT_S, instance=runtime.name)
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
         self._runtime = runtime
@@ -43,7 +44,7 @@ class Sending:
 
     def subflow(self, path: int) -> messages.SubflowInfo:
         conn = next(c for c in self._runtime.status().conns if c.remote.endswith(f":{PORT}"))
-        return next(s for s in conn.subflows if s.local.startswith(f"10.1.{path}."))
+        return next(s for s in conn.subflows if s.local.strip("[").startswith(self._locals[path]))
 
     def subflows(self) -> int:
         conns = [c for c in self._runtime.status().conns if c.remote.endswith(f":{PORT}")]
@@ -60,32 +61,39 @@ class Sending:
 @contextmanager
 def black_hole(lab: Lab, *paths: int) -> Iterator[None]:
     """Everything between these interfaces of the router vanishes, both ways."""
-    lab.run(lab.net, "nft", "add table ip holes")
-    lab.run(lab.net, "nft", "add chain ip holes f { type filter hook forward priority 0; }")
+    lab.run(lab.net, "nft", "add table inet holes")
+    lab.run(lab.net, "nft", "add chain inet holes f { type filter hook forward priority 0; }")
     for path in paths:
         for name in (f"rh{path}", f"rp{path}"):
-            lab.run(lab.net, "nft", f"add rule ip holes f iifname {name} drop")
+            lab.run(lab.net, "nft", f"add rule inet holes f iifname {name} drop")
     yield
-    lab.run(lab.net, "nft", "delete table ip holes")
+    lab.run(lab.net, "nft", "delete table inet holes")
 
 
 @pytest.fixture
-def three_paths(runtime: Runtime) -> Iterator[None]:
+def family(request: pytest.FixtureRequest) -> Family:
+    """IPv4, if a test does not ask for another."""
+    chosen: Family = getattr(request, "param", "ipv4")
+    return chosen
+
+
+@pytest.fixture
+def three_paths(runtime: Runtime, family: Family) -> Iterator[None]:
     runtime.limits(8, 8)
-    runtime.endpoints("subflow")
+    runtime.endpoints("subflow", family=family)
     yield
     runtime.endpoints()
 
 
 @pytest.fixture
-def sending(lab: Lab, runtime: Runtime, three_paths: None, eventually: Eventually) -> Sending:
-    made = Sending(lab, runtime)
+def sending(lab: Lab, runtime: Runtime, three_paths: None, family: Family, eventually: Eventually) -> Sending:
+    made = Sending(lab, runtime, family)
     assert eventually(lambda: made.subflows() == 3, 5)
     time.sleep(0.5)
     return made
 
 
-@pytest.mark.parametrize("path", [1, 2])
+@pytest.mark.parametrize(("path", "family"), [(1, "ipv4"), (2, "ipv4"), (2, "ipv6")], indirect=["family"])
 def test_black_holed_path_is_gone_round_and_used_again_when_it_is_back(
     lab: Lab, sending: Sending, eventually: Eventually, path: int
 ) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sennit.tools.lab import Lab
+from sennit.tools.lab import ANY, Family, Lab
 from sennit.tools.lab_runtime import Runtime, command
 
 PORT = 12000
@@ -26,26 +26,41 @@ def compare(near: subprocess.Popen[bytes], far: subprocess.Popen[bytes], folder:
 
 
 @pytest.mark.parametrize("joins", [[], ["-j"]], ids=["plain", "joins"])
-@pytest.mark.parametrize("size", [1, 1 << 20, 32 << 20], ids=["1B", "1MiB", "32MiB"])
+@pytest.mark.parametrize(
+    ("size", "family"),
+    [(1, "ipv4"), (1 << 20, "ipv4"), (32 << 20, "ipv4"), (8 << 20, "ipv6")],
+    ids=["1B", "1MiB", "32MiB", "8MiB-ipv6"],
+)
 @pytest.mark.parametrize("role", ["client", "server"])
 def test_files_compare_equal_both_ways(
-    lab: Lab, runtime: Runtime, mptcp_connect: Path, tmp_path: Path, role: str, size: int, joins: list[str]
+    lab: Lab,
+    runtime: Runtime,
+    mptcp_connect: Path,
+    tmp_path: Path,
+    role: str,
+    size: int,
+    family: Family,
+    joins: list[str],
 ) -> None:
     for name in ("near.in", "far.in"):
         (tmp_path / name).write_bytes(os.urandom(size))
     runtime.limits(2, 2)
-    runtime.endpoints("subflow" if role == "client" else "signal")
+    runtime.endpoints("subflow" if role == "client" else "signal", family=family)
     common = ["-p", str(PORT), "-t", "30000", *joins, "-i", str(tmp_path / "far.in")]
+    if family == "ipv6":
+        common.append("-6")
+    host, peer = lab.host_address(1, family), lab.peer_address(1, family)
     files = ["--in", str(tmp_path / "near.in"), "--out", str(tmp_path / "near.out"), "--timeout", "30"]
     before = lab.nstat(lab.peer)
     with (tmp_path / "far.out").open("wb") as received:
         if role == "client":
             far = lab.popen(
-                lab.peer, str(mptcp_connect), "-l", *common, "0.0.0.0", stdout=received, stderr=subprocess.PIPE
+                lab.peer, str(mptcp_connect), "-l", *common, ANY[family], stdout=received, stderr=subprocess.PIPE
             )
             wait_for_port(lab, lab.peer)
+            to = f"{peer}:{PORT}" if family == "ipv4" else f"[{peer}]:{PORT}"
             near = subprocess.Popen(
-                command("connect", "--name", runtime.name, f"{lab.peer_address(1)}:{PORT}", *files),
+                command("connect", "--name", runtime.name, to, *files),
                 stderr=subprocess.PIPE,
             )
         else:
@@ -54,9 +69,7 @@ def test_files_compare_equal_both_ways(
             )
             assert near.stderr is not None
             assert near.stderr.readline().startswith(b"listening")
-            far = lab.popen(
-                lab.peer, str(mptcp_connect), *common, lab.host_address(1), stdout=received, stderr=subprocess.PIPE
-            )
+            far = lab.popen(lab.peer, str(mptcp_connect), *common, host, stdout=received, stderr=subprocess.PIPE)
         try:
             compare(near, far, tmp_path)
         finally:

@@ -31,9 +31,17 @@ EXPERT = (
 )
 
 
-@pytest.mark.parametrize("csum", [False, True])
-@pytest.mark.parametrize("loss", [0.0, 0.02])
-def test_nothing_malformed_and_every_checksum_right(tmp_path: Path, csum: bool, loss: float) -> None:
+@pytest.mark.parametrize(
+    ("csum", "loss", "family"),
+    [
+        (False, 0.0, "ipv4"),
+        (False, 0.02, "ipv4"),
+        (True, 0.0, "ipv4"),
+        (True, 0.02, "ipv4"),
+        (True, 0.02, "mixed"),
+    ],
+)
+def test_nothing_malformed_and_every_checksum_right(tmp_path: Path, csum: bool, loss: float, family: str) -> None:
     link = driver.path(100, 5, loss=loss)
     out = driver.run(
         driver.symmetric(
@@ -44,6 +52,7 @@ def test_nothing_malformed_and_every_checksum_right(tmp_path: Path, csum: bool, 
             pcap=str(tmp_path / "run"),
             soft_csum=True,
             csum_a=csum,
+            family=driver.FAMILIES[family],
         )
     )
     assert out.completed, out.failure
@@ -53,9 +62,11 @@ def test_nothing_malformed_and_every_checksum_right(tmp_path: Path, csum: bool, 
             p.overflow[side == "a"] for p in out.paths
         )
         assert tshark(pcap, *CHECKED, "-Y", "_ws.malformed") == []
-        wrong = 'ip.checksum.status == "Bad" || tcp.checksum.status == "Bad"'
+        wrong = " || ".join(f'{what}.checksum.status == "Bad"' for what in ("ip", "tcp", "icmpv6"))
         assert tshark(pcap, *CHECKED, "-Y", wrong) == []
         assert tshark(pcap, *CHECKED, "-Y", " || ".join(EXPERT)) == []
+        if family == "mixed":
+            assert tshark(pcap, "-Y", "ipv6 && tcp.len > 0")
 
 
 def test_handshakes_of_connection_and_joins(tmp_path: Path) -> None:

@@ -60,6 +60,7 @@ def test_demo_shows_both_readings(capsys: pytest.CaptureFixture[str]) -> None:
         (["--paths", "9"], "--paths 9"),
         (["--rate", "1,2"], "--rate"),
         (["--workers", "x"], "--workers x"),
+        (["--family", "ipv6", "--mtu", "1000"], "--mtu 1000"),
         (["--down", "7@1"], "path 7"),
         (["--random", "0"], "--random 0"),
         (["--pcap", "/nonexistent/dir/x"], ""),

@@ -50,6 +50,9 @@ def test_seed_of_the_command_line_wins(tmp_path: Path) -> None:
         ("[[path]]\n[[event]]\nat_ms = 1\nwhat = 'sleep'", "sleep"),
         ("[[path]]\n[[event]]\nat_ms = 1\nwhat = 'down'\npath = 1", "path 1"),
         ("scheduler = 'best'\n[[path]]", "best"),
+        ("family = 'ipv6'\nmtu = 1279\n[[path]]", "mtu 1279"),
+        ("family = 'mixed'\n[[path]]\n[[path]]\nbox = { nat = true }", "path 1"),
+        ("family = 'ipx'\n[[path]]", "ipx"),
     ],
 )
 def test_mistakes_in_a_file_are_named(tmp_path: Path, text: str, word: str) -> None:

@@ -171,6 +171,7 @@ class Handle:
         self.ports = [port(index) for index in range(ports)]
         self.flows: dict[int, tuple[int, int, str, str]] = {}
         self.flow_error: OSError | None = None
+        self.flow_error_of: dict[str, OSError] = {}  # by how the local address begins
         self.stopped = False
         self.on_death: Callable[[int], None] = lambda index: None
         self.on_restart: Callable[[int], None] = lambda index: None
@@ -198,6 +199,9 @@ class Handle:
     def flow_ask(self, port: int, worker: int, local: str, remote: str) -> int:
         if self.flow_error is not None:
             raise self.flow_error
+        for begin, error in self.flow_error_of.items():
+            if local.startswith(begin):
+                raise error
         number = max(self.flows, default=0) + 1
         self.flows[number] = (port, worker, local, remote)
         return number

@@ -25,6 +25,7 @@ from sennit.shm import framing, messages, native, segment
 
 ffi, lib = native.ffi, native.lib
 
+NO_ROUTE, NO_ANSWER = "fd00::404", "fd00::408"  # hosts
 ECHO, SINK, REFUSED, SILENT, HOLD, RESET, SLOW = 7, 9, 1, 2, 3, 4, 5
 
 
@@ -53,6 +54,7 @@ class FakeWorker:
         self.channel = lib.sn_channel_new(self.address, self.segment.size, True, door_app, door_worker)
         self.peers: dict[int, Peer] = {}
         self.listeners: dict[int, tuple[str, int]] = {}
+        self.asked: list[str] = []  # hosts of SN_OP_CONNECT
         self.commands: deque[Any] = deque()
         self.choices: list[tuple[int, int]] = []  # (scheduler, congestion control) of each connect and listen
         self.next_conn = 1
@@ -192,7 +194,12 @@ class FakeWorker:
 
     def _connect(self, e: Any) -> None:
         mode = e.port
-        if mode == SILENT:
+        host = addresses.unpack(bytes(e.addr))
+        self.asked.append(host)
+        if mode == SILENT or host == NO_ANSWER:
+            return
+        if host == NO_ROUTE:
+            self.push(lib.SN_CQ_CONNECTED, user=e.user, res=lib.SN_E_NETUNREACH)
             return
         if e.lport and (e.lport < 1024 or e.lport % 2 != self.index):  # odd and even ports have different owners
             self.push(lib.SN_CQ_CONNECTED, user=e.user, res=lib.SN_E_ADDRNOTAVAIL)
@@ -203,7 +210,7 @@ class FakeWorker:
         conn = self.next_conn
         self.next_conn += 1
         self.peers[conn] = Peer(conn, mode)
-        remote = addresses.unpack(bytes(e.addr)), e.port
+        remote = host, e.port
         flags = 0 if e.flags & lib.SN_OPF_TCP else lib.SN_CQF_MPTCP
         local = ("10.0.0.1", e.lport or 50000 + conn)
         self.push(lib.SN_CQ_CONNECTED, conn, e.user, addr=remote, laddr=local, flags=flags)
@@ -237,6 +244,7 @@ class FakeRuntime:
         self.sessions: list[dict[int, FakeWorker]] = []
         self.sockets: list[socket.socket] = []
         self.refuse: messages.Failure | None = None
+        self.addresses: tuple[str, ...] = ("10.0.0.1",)
         self._server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._server.bind(str(self.path))
         self._server.listen()
@@ -316,6 +324,6 @@ class FakeRuntime:
             self.sessions.append(workers)
             fds = [fd for w in workers.values() for fd in w.segment.app_fds]
             reply = messages.Attached(
-                session=1, workers=self.count, channel_bytes=workers[0].segment.size, addresses=("10.0.0.1",)
+                session=1, workers=self.count, channel_bytes=workers[0].segment.size, addresses=self.addresses
             )
             framing.send_with_fds(sock, framing.encode(reply), fds)

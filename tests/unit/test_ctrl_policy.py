@@ -36,6 +36,17 @@ def test_workers_are_told_which_port_has_the_address() -> None:
     ]
 
 
+def test_endpoints_of_both_families_of_a_port() -> None:
+    policy = Policy()
+    ports = (fake.port(0), fake.port(1, address6="fd00:2::1/64"), fake.port(2, address="", address6="fd00:3::1/64"))
+    assert policy.add(endpoint("FD00:2:0::1", "signal"), ports).endpoint.address == "fd00:2::1"
+    assert policy.add(endpoint("10.0.2.1", "subflow"), ports).port_index == 1
+    assert policy.add(endpoint("::ffff:10.0.1.1"), ports).endpoint.address == "10.0.1.1"
+    assert policy.add(endpoint("fd00:3::1", "signal", port=80), ports).port_index == 2
+    with pytest.raises(PolicyError, match=r"they are: 10\.0\.1\.1, 10\.0\.2\.1, fd00:2::1, fd00:3::1\)"):
+        policy.add(endpoint("fe80::1"), ports)
+
+
 @pytest.mark.parametrize(
     ("wanted", "sentence"),
     [

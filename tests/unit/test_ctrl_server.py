@@ -593,6 +593,51 @@ def test_rules_follow_the_subflows_on_ports_that_can(directory: Path) -> None:
     fake.with_server(handle, scenario, directory)
 
 
+def test_a_port_that_refuses_ipv6_rules_goes_on_with_ipv4(directory: Path) -> None:
+    handle = fake.Handle(workers=2)
+    handle.ports[0] = fake.port(0, steering="rte_flow", address6="fd00:1::1/64")
+    six = fake.subflow(0, local="[fd00:1::1]:40000", remote="[fd00:1::2]:12000")
+    handle.workers[1].conns = (fake.conn(1, 1, subflows=(six,)), fake.conn(1, 2))
+    handle.flow_error_of = {"[": OSError(95, "no IPv6 rules")}
+
+    def scenario(path: Path) -> None:
+        assert until(lambda: len(handle.flows) == 1)
+        assert list(handle.flows.values()) == [(0, 1, "10.0.1.1:40000", "10.0.1.2:12000")]
+        assert control_status().ports[0].steering == "rte_flow"
+
+    fake.with_server(handle, scenario, directory)
+
+
+def test_every_address_of_a_port_is_told_and_can_be_an_endpoint(directory: Path) -> None:
+    handle = fake.Handle(ports=2, endpoints=(messages.Endpoint(0, "all", ("signal",)),))
+    handle.ports[1] = fake.port(1, address6="fd00:2::1/64")
+
+    def scenario(path: Path) -> None:
+        assert [e.address for e in control_status().endpoints] == ["10.0.1.1", "10.0.2.1", "fd00:2::1"]
+        with dialled("app") as sock:
+            reply = attach(sock)
+            assert reply.addresses == ("10.0.1.1", "10.0.2.1", "fd00:2::1")
+            for fd in sock.take_fds(2 * FDS_PER_CHANNEL):
+                os.close(fd)
+
+    fake.with_server(handle, scenario, directory)
+
+
+def test_an_announcement_that_finds_no_room_is_warned_of(directory: Path, caplog: pytest.LogCaptureFixture) -> None:
+    handle = fake.Handle(ports=1)
+    handle.ports[0] = fake.port(0, address6="fd00:1::1/64")
+
+    def scenario(path: Path) -> None:
+        with dialled() as sock:
+            for address in ("10.0.1.1", "fd00:1::1"):
+                reply = sock.request(messages.AddEndpoint(messages.Endpoint(0, address, ("signal",), 8080)))
+                assert isinstance(reply, messages.Endpoints)
+
+    fake.with_server(handle, scenario, directory)
+    warned = [r.getMessage() for r in caplog.records if "no room to announce" in r.getMessage()]
+    assert [text.split(": beside")[0] for text in warned] == ["endpoint fd00:1::1"]
+
+
 def test_a_port_that_refuses_a_rule_falls_back_to_forwarding(directory: Path) -> None:
     handle = fake.Handle(workers=2)
     handle.ports[0] = fake.port(0, steering="rte_flow")

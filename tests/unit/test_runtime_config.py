@@ -57,6 +57,15 @@ def test_ports_may_be_tables(tmp_path: Path) -> None:
     assert port.mtu == 9000
 
 
+def test_ipv6_can_be_left_to_the_kernel(tmp_path: Path) -> None:
+    file = tmp_path / "sennit.toml"
+    file.write_text('[[ports]]\nname = "eth1"\n[[ports]]\nname = "0000:01:00.0"\naddress6 = "fd00::1/64"\n')
+    assert [p.ipv6 for p in config.load(file).port_list] == [True, True]
+    assert [p.ipv6 for p in config.load(ports=["eth1"], ipv6=False).port_list] == [False]
+    file.write_text('[[ports]]\nname = "eth1"\n[[ports]]\nname = "eth2"\nipv6 = false\n')
+    assert [p.ipv6 for p in config.load(file).port_list] == [True, False]
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
@@ -70,6 +79,16 @@ def test_ports_may_be_tables(tmp_path: Path) -> None:
         ('ports = ["01:00.0"]', "PCI device without an address"),
         ('ports = [{name = "eth1", address = "10.0.0.1"}]', "prefix length"),
         ('ports = [{name = "eth1", address = "fe80::1/64"}]', "not IPv4"),
+        ('ports = [{name = "eth1", address6 = "10.0.0.1/24"}]', "address6 '10.0.0.1/24' is not IPv6 like fd00::1/64"),
+        ('ports = [{name = "eth1", address6 = "fe80::1/64"}]', "not a global address"),
+        ('ports = [{name = "eth1", address6 = "ff02::1/64"}]', "not a global address"),
+        ('ports = [{name = "eth1", address6 = "::ffff:10.0.0.1/112"}]', "not a global address"),
+        ('ports = [{name = "eth1", address6 = "fd00::1"}]', "needs a prefix length, like fd00::1/64"),
+        ('ports = [{name = "eth1", gateway6 = "10.0.0.9"}]', "gateway6 '10.0.0.9' is not an IPv6 address"),
+        ('ports = [{name = "eth1", gateway6 = "fe80::9%eth1"}]', "is not an IPv6 address"),
+        ('ports = [{name = "eth1", address6 = "fd00::1/64", mtu = 1000}]', "IPv6, which needs 1280"),
+        ('ports = [{name = "eth1", address6 = "fd00::1/64", ipv6 = false}]', "but ipv6 = false"),
+        ('ports = [{name = "01:00.0", address = "10.0.0.1/24", gateway6 = "fe80::9"}]', "without address6"),
         ('ports = [{name = "eth1", mtu = 100}]', "mtu 100"),
         ('ports = ["eth1"]\nname = "a/b"', "instance name"),
         ('ports = ["eth1"]\nbuffers = 3', "buffers is 3"),

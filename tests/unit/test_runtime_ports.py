@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import socket
 
+import msgspec
 import pytest
 
 from sennit.runtime import config, ports
@@ -22,21 +23,42 @@ local 10.0.1.1 table local proto kernel scope host src 10.0.1.1
 """
 
 
+ROUTES6 = """anycast fd00:1:: table local proto kernel metric 0 pref medium
+local fd00:1::1 table local proto kernel metric 0 pref medium
+fd00:1::/64 proto kernel metric 256 pref medium
+fd00:9::/64 via fd00:1::2 metric 1024 pref medium
+default via fe80::9 proto ra metric 1024 expires 1723sec hoplimit 64 pref medium
+"""
+
+
+def inet6(local: str, **more: object) -> dict[str, object]:
+    return {"family": "inet6", "local": local, "prefixlen": 64, "scope": "global"} | more
+
+
+def of_eth1(*infos: object) -> list[object]:
+    return [{}, {"ifname": "eth1", "addr_info": list(infos)}]
+
+
 class Kernel:
-    def __init__(self, link: object = LINK, address: object = ADDRESS, default: object = ()) -> None:
+    def __init__(
+        self, link: object = LINK, address: object = ADDRESS, default: object = (), address6: object = (),
+        default6: object = (),
+    ) -> None:  # fmt: skip
         self.link, self.address, self.default = link, address, default
+        self.address6, self.default6 = address6, default6
         self.said: list[str] = []
 
     def __call__(self, *args: str) -> str:
         line = " ".join(args)
         self.said.append(line)
+        six = "-6" in args
         if "link show" in line:
             return json.dumps([self.link])
         if "address show" in line:
-            return json.dumps(self.address)
+            return json.dumps(self.address6 if six else self.address)
         if "route show default" in line:
-            return json.dumps(self.default)
-        return ROUTES if "route show" in line else ""
+            return json.dumps(self.default6 if six else self.default)
+        return (ROUTES6 if six else ROUTES) if "route show" in line else ""
 
 
 @pytest.fixture(autouse=True)
@@ -66,8 +88,13 @@ def test_what_is_given_wins() -> None:
         ("eth1", Kernel({**LINK, "flags": []}), "is down: run 'ip link set eth1 up'"),
         ("eth1", Kernel({**LINK, "link_type": "loopback"}), "not an Ethernet interface"),
         ("eth1", Kernel({**LINK, "mtu": 65535}), "MTU of 65535"),
-        ("eth1", Kernel(address=[{}]), "has no IPv4 address"),
+        ("eth1", Kernel(address=[{}]), "has no IPv4 address and no global IPv6 address"),
         ("eth1", Kernel(default=[{"gateway": "10.9.9.9"}]), "gateway 10.9.9.9 is not in the network"),
+        (
+            "eth1", Kernel(address6=of_eth1(inet6("fd00:1::1")), default6=[{"gateway": "fd00:2::9"}]),
+            "gateway fd00:2::9 is not in the network",
+        ),
+        ("eth1", Kernel({**LINK, "mtu": 1200}, address6=of_eth1(inet6("fd00:1::1"))), "IPv6 needs 1280"),
     ],
 )
 def test_what_is_missing_is_said_in_one_sentence(name: str, kernel: Kernel, words: str) -> None:
@@ -76,12 +103,55 @@ def test_what_is_missing_is_said_in_one_sentence(name: str, kernel: Kernel, word
     assert words in str(caught.value)
 
 
-def test_an_interface_comes_back_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ports, "_sysctl", lambda name, key: {"forwarding": "1", "arp_ignore": "0"}[key])
-    written: list[tuple[str, str]] = []
-    monkeypatch.setattr(ports, "_set_sysctl", lambda name, key, value: written.append((key, value)))
+def test_one_ipv6_address_that_stays_is_read() -> None:
+    address6 = of_eth1(
+        inet6("2001:db8::7", temporary=True), inet6("2001:db8::8", deprecated=True),
+        inet6("2001:db8::9", tentative=True, dadfailed=True), inet6("fd00:1::1"), inet6("fd00:2::1"),
+    )  # fmt: skip
+    kernel = Kernel(address6=address6, default6=[{"dst": "default", "gateway": "fe80::9"}])
+    found = ports.read(config.Port("eth1"), kernel)
+    assert found == ports.Taken("eth1", False, 7, "10.0.1.1/24", None, 1500, "fd00:1::1/64", "fe80::9")
+    assert found.addresses == ("10.0.1.1/24", "fd00:1::1/64")
+    assert ports.read(config.Port("eth1", ipv6=False), kernel).addresses == ("10.0.1.1/24",)
+    only = ports.read(config.Port("eth1"), Kernel(address=[{}], address6=address6))
+    assert (only.address, only.gateway, only.address6) == ("", None, "fd00:1::1/64")
+    given = ports.read(config.Port("eth1", address6="fd00:7::1/48", gateway6="fd00:7:0:9::1"), kernel)
+    assert (given.address6, given.gateway6) == ("fd00:7::1/48", "fd00:7:0:9::1")
+
+
+def test_an_address_that_is_being_checked_is_waited_for() -> None:
+    kernel = Kernel(address6=of_eth1(inet6("fd00:1::1", tentative=True)))
+
+    def settles(*args: str) -> str:
+        said = kernel(*args)
+        kernel.address6 = of_eth1(inet6("fd00:1::1"))
+        return said
+
+    assert ports.read_address6("eth1", settles, settle_s=5) == "fd00:1::1/64"
+    assert len(kernel.said) == 2
+    kernel.address6 = of_eth1(inet6("fd00:1::1", tentative=True))
+    assert ports.read_address6("eth1", kernel, settle_s=0.05) == ""
+    assert ports.read_address6("eth1", Kernel(), settle_s=5) == ""  # nothing to wait for
+
+
+Written = list[tuple[str, ...]]
+
+
+@pytest.fixture
+def written(monkeypatch: pytest.MonkeyPatch) -> Written:
+    """What /proc and the driver are told; everything is 1 there except arp_ignore."""
+    said: Written = []
+    monkeypatch.setattr(ports, "_sysctl", lambda name, key, net="ipv4": "0" if key == "arp_ignore" else "1")
+    monkeypatch.setattr(
+        ports, "_set_sysctl",
+        lambda name, key, value, net="ipv4": said.append((key, value) if net == "ipv4" else (net, key, value)),
+    )  # fmt: skip
     monkeypatch.setattr(ports, "_offloads", lambda name: {"gro": True})
-    monkeypatch.setattr(ports, "_set_offloads", lambda name, wanted: written.append(("gro", str(wanted["gro"]))))
+    monkeypatch.setattr(ports, "_set_offloads", lambda name, wanted: said.append(("gro", str(wanted["gro"]))))
+    return said
+
+
+def test_an_interface_comes_back_as_it_was(written: Written) -> None:
     kernel = Kernel()
     port = ports.Taken("eth1", False, 7, "10.0.1.1/24", None, 1500)
     saved = ports.save(port, kernel)
@@ -100,6 +170,52 @@ def test_an_interface_comes_back_as_it_was(monkeypatch: pytest.MonkeyPatch) -> N
         "-4 route replace 10.9.0.0/16 via 10.0.1.2 dev eth1",
     ]
     assert written == [("forwarding", "1"), ("arp_ignore", "0"), ("gro", "True")]
+
+
+def test_an_ipv6_address_is_taken_and_given_back(written: Written) -> None:
+    kernel = Kernel(
+        address6=of_eth1(
+            inet6("2001:db8::7", temporary=True, valid_life_time=500),
+            inet6("fd00:1::1", noprefixroute=True, valid_life_time=600, preferred_life_time=300),
+        )
+    )
+    port = ports.Taken("eth1", False, 7, "10.0.1.1/24", None, 1500, "FD00:1:0::1/64")
+    saved = ports.save(port, kernel)
+    words = "fd00:1::1/64 scope global nodad noprefixroute valid_lft 600 preferred_lft 300"
+    assert saved.addresses6 == (tuple(words.split()),)
+    assert saved.blackhole6 == "fd00:1::1/128"
+    kernel.said.clear()
+    ports.take_over(port, saved, kernel)
+    assert kernel.said == [
+        "-4 address del 10.0.1.1/24 dev eth1",
+        "-6 route replace blackhole fd00:1::1/128",
+        "-6 address del fd00:1::1/64 dev eth1",
+    ]
+    off = [("ipv6", key, "0") for key in ("accept_ra", "autoconf", "forwarding", "proxy_ndp")]
+    assert written == [("forwarding", "0"), ("arp_ignore", "8"), *off, ("gro", "False")]
+    kernel.said.clear()
+    written.clear()
+    assert ports.give_back(saved, kernel) == []
+    assert kernel.said[3:] == [
+        "-6 route del blackhole fd00:1::1/128",
+        f"-6 address replace {words} dev eth1",
+        "-6 route replace fd00:9::/64 via fd00:1::2 metric 1024 pref medium dev eth1",
+        "-6 route replace default via fe80::9 proto ra metric 1024 expires 1723 hoplimit 64 pref medium dev eth1",
+    ]
+    on = [("ipv6", key, "1") for key in ("accept_ra", "autoconf", "forwarding", "proxy_ndp")]
+    assert written == [("forwarding", "1"), ("arp_ignore", "0"), *on, ("gro", "True")]
+
+
+def test_what_an_older_version_saved_is_given_back(written: Written) -> None:
+    old = b"""{"pid": 1, "netns": 2, "interfaces": [{"name": "eth1", "ifindex": 7,
+        "addresses": [["10.0.1.1/24", "scope", "global"]], "routes": [], "sysctls": {"forwarding": "1"},
+        "offloads": {}}]}"""
+    saved = msgspec.json.decode(old, type=ports.State).interfaces[0]
+    saved = msgspec.structs.replace(saved, offloads={"gro": True})
+    kernel = Kernel()
+    assert ports.give_back(saved, kernel) == []
+    assert kernel.said == ["-4 address replace 10.0.1.1/24 scope global dev eth1"]
+    assert written == [("forwarding", "1"), ("gro", "True")]
 
 
 def test_an_interface_that_is_gone_needs_nothing() -> None:

@@ -395,8 +395,11 @@ def test_refusal_of_the_control_process_is_raised(runtime: fake.FakeRuntime) -> 
 
 
 def test_bad_addresses(runtime: fake.FakeRuntime) -> None:
-    with pytest.raises(OSError, match="IPv6 is not supported"):
-        sennit.connect(("::1", 7))
+    for host in ("fe80::1", "fe80::1%eth0", "fd00::1%eth0"):
+        with pytest.raises(OSError, match=f"{host}: an address of one link"):
+            sennit.connect((host, 7))
+    with pytest.raises(TypeError, match="pair"):
+        sennit.connect(("fd00::1", 7, 0, 0))  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="pair"):
         sennit.connect("127.0.0.1:7")  # type: ignore[arg-type]
     with pytest.raises(OverflowError):

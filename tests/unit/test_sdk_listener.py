@@ -30,8 +30,8 @@ def knock(runtime: fake.FakeRuntime, worker: int, listener: sennit.Listener, pee
 
 def test_connections_of_every_worker_are_accepted(runtime: fake.FakeRuntime) -> None:
     with sennit.listen(("", 8080), backlog=5) as listener:
-        assert listener.getsockname() == ("0.0.0.0", 8080)
-        assert all(list(w.listeners.values()) == [("0.0.0.0", 8080)] for w in runtime.workers.values())
+        assert listener.getsockname() == ("::", 8080)
+        assert all(list(w.listeners.values()) == [("::", 8080)] for w in runtime.workers.values())
         knock(runtime, 1, listener, ("10.9.9.9", 1234))
         knock(runtime, 0, listener, ("10.9.9.8", 1235))
         peers = {}
@@ -101,7 +101,7 @@ def test_restarted_worker_listens_again(runtime: fake.FakeRuntime) -> None:
         listener.settimeout(0.2)
         with pytest.raises(TimeoutError):
             listener.accept()
-        assert list(worker.listeners.values()) == [("0.0.0.0", 8080)]
+        assert list(worker.listeners.values()) == [("::", 8080)]
         listener.settimeout(5)
         knock(runtime, 0, listener, ("10.9.9.9", 1))
         listener.accept()[0].close()

@@ -138,6 +138,18 @@ def test_long_addresses_wrap_instead_of_vanishing() -> None:
     assert "[2001:db8::1]:443" in shown
 
 
+def test_ipv6_addresses_are_shown_beside_ipv4() -> None:
+    flow = fake.subflow(0, local="[fd00:1::1]:40000", remote="[fd00:1::2]:443")
+    both = fake.port(0, address6="fd00:1::1/64", gateway6="fe80::9")
+    ports = (both, fake.port(1, address="", address6="fd00:2::1/64"))
+    status = fake.status(ports=ports, conns=(fake.conn(local=flow.local, remote=flow.remote, subflows=(flow,)),))
+    for shown in (text(render.status(status, 5)), text(render.top(reduce(None, status)))):
+        for word in ("[fd00:1::1]:40000 → [fd00:1::2]:443", "10.0.1.1/24", "fd00:1::1/64", "fd00:2::1/64"):
+            assert word in shown
+        assert shown.count("[fd00:1::2]:443") == 2
+    assert "fe80::9" in text(render.status(status, 5))
+
+
 @pytest.mark.parametrize(
     ("said", "shown"),
     [

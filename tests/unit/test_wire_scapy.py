@@ -1,21 +1,38 @@
 # SPDX-License-Identifier: Apache-2.0
-"""TCP codec against scapy: what one writes, the other reads alike; checksums agree."""
+"""TCP, IPv6 and ICMPv6 codecs against scapy: what one writes, the other reads alike; checksums agree."""
 
 from __future__ import annotations
 
 import struct
+from ipaddress import IPv6Address
 from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scapy.layers.inet import IP, TCP
+from scapy.layers.inet6 import (
+    ICMPv6EchoReply,
+    ICMPv6EchoRequest,
+    ICMPv6ND_NA,
+    ICMPv6ND_NS,
+    ICMPv6NDOptDstLLAddr,
+    ICMPv6NDOptSrcLLAddr,
+    IPv6,
+    IPv6ExtHdrDestOpt,
+    IPv6ExtHdrFragment,
+    IPv6ExtHdrHopByHop,
+    IPv6ExtHdrRouting,
+    Pad1,
+    PadN,
+    RouterAlert,
+)
 from scapy.utils import checksum
 
 from sennit.shm.native import ffi, lib
 
 u8, u16, u32, u64 = (st.integers(0, 2**bits - 1) for bits in (8, 16, 32, 64))
 MSS, WSCALE, SACK_OK, SACK, TS = 1, 2, 4, 8, 16
-E_PROTO = -71
+E_PROTO, E_AGAIN = -71, -11
 
 
 def parse(data: bytes) -> Any:
@@ -167,3 +184,133 @@ def test_what_is_accepted_is_written_again_and_read_alike(data: bytes) -> None:
     again = parse(emit(view))
     again.hdr_len, again.len, again.mp_bad = view.hdr_len, view.len, view.mp_bad
     assert bytes(ffi.buffer(again)) == bytes(ffi.buffer(view))
+
+
+# IPv6 and ICMPv6.
+
+addresses = st.binary(min_size=16, max_size=16).filter(lambda a: a[0] != 0xFF and a[:12] != bytes(10) + b"\xff\xff")
+macs = st.binary(min_size=6, max_size=6).map(lambda m: bytes([m[0] & 0xFE]) + m[1:])
+
+
+def text6(address: bytes) -> str:
+    return str(IPv6Address(address))
+
+
+def text_mac(mac: bytes) -> str:
+    return mac.hex(":")
+
+
+def parse6(data: bytes) -> Any:
+    view = ffi.new("struct sn_wire_ip6_view *")
+    assert lib.sn_wire_parse_ip6(data, len(data), view) == 0
+    return view
+
+
+def emit6(fields: dict[str, Any], data: bytes = b"") -> IPv6:
+    view = ffi.new("struct sn_wire_ip6_view *", fields)
+    out = ffi.new("uint8_t[2048]")
+    n = lib.sn_wire_emit_ip6(view, data, len(data), out, 2048)
+    assert n > 0
+    return IPv6(bytes(ffi.buffer(out, n)))
+
+
+def checksum_of(packet: IPv6, layer: type[Any]) -> int:
+    """What scapy would have written there."""
+    again = packet.copy()
+    del again[layer].cksum
+    return int(IPv6(bytes(again))[layer].cksum)
+
+
+@given(addresses, addresses, u8, u8, st.binary(max_size=40), st.sampled_from(range(6)))
+def test_ipv6_with_extension_headers_written_by_scapy_is_read_alike(
+    src: bytes, dst: bytes, tc: int, hops: int, payload: bytes, chain: int
+) -> None:
+    pad = PadN(optdata=b"\0\0\0\0")
+    chains: list[list[Any]] = [
+        [],
+        [IPv6ExtHdrHopByHop(options=[RouterAlert(), pad])],
+        [IPv6ExtHdrDestOpt(options=[Pad1(), pad])],
+        [IPv6ExtHdrRouting(addresses=[text6(dst)], segleft=0)],
+        [IPv6ExtHdrFragment(offset=0, m=0)],
+        [
+            IPv6ExtHdrHopByHop(options=[pad]),
+            IPv6ExtHdrDestOpt(options=[pad]),
+            IPv6ExtHdrFragment(),
+            IPv6ExtHdrDestOpt(),
+        ],
+    ]
+    packet = IPv6(src=text6(src), dst=text6(dst), tc=tc, hlim=hops)
+    for header in chains[chain]:
+        packet /= header
+    whole = bytes(packet / TCP(sport=1, dport=2) / payload)
+    view = parse6(whole)
+    assert (bytes(view.src), bytes(view.dst), view.tos, view.ttl) == (src, dst, tc, hops)
+    assert (view.proto, view.total_len) == (6, len(whole))
+    assert view.hdr_len == len(whole) - 20 - len(payload)
+
+
+@given(addresses, addresses, u16, st.booleans())
+def test_a_fragment_by_scapy_is_one(src: bytes, dst: bytes, offset: int, more: bool) -> None:
+    offset &= 0x1FFF
+    data = bytes(IPv6(src=text6(src), dst=text6(dst)) / IPv6ExtHdrFragment(offset=offset, m=more) / TCP())
+    view = ffi.new("struct sn_wire_ip6_view *")
+    assert lib.sn_wire_parse_ip6(data, len(data), view) == (E_AGAIN if offset or more else 0)
+
+
+@given(addresses, addresses, u16, u16, st.binary(max_size=64), u8, u8)
+def test_echo_agrees_with_scapy_both_ways(
+    src: bytes, dst: bytes, ident: int, seq: int, data: bytes, tc: int, hops: int
+) -> None:
+    view = parse6(bytes(IPv6(src=text6(src), dst=text6(dst)) / ICMPv6EchoRequest(id=ident, seq=seq, data=data)))
+    assert (view.type, view.code, view.echo_id, view.echo_seq) == (128, 0, ident, seq)
+    ours = emit6({"src": src, "dst": dst, "type": 129, "echo_id": ident, "echo_seq": seq, "tos": tc, "ttl": hops}, data)
+    reply = ours[ICMPv6EchoReply]
+    assert (reply.id, reply.seq, reply.data, reply.cksum) == (ident, seq, data, checksum_of(ours, ICMPv6EchoReply))
+    assert (ours.src, ours.dst, ours.tc, ours.hlim, ours.plen) == (text6(src), text6(dst), tc, hops, 8 + len(data))
+
+
+@given(addresses, addresses, addresses, macs, st.booleans())
+def test_solicitation_agrees_with_scapy_both_ways(
+    src: bytes, dst: bytes, target: bytes, mac: bytes, with_mac: bool
+) -> None:
+    theirs = IPv6(src=text6(src), dst=text6(dst), hlim=255) / ICMPv6ND_NS(tgt=text6(target))
+    if with_mac:
+        theirs /= ICMPv6NDOptSrcLLAddr(lladdr=text_mac(mac))
+    view = parse6(bytes(theirs))
+    if any(src):
+        assert (view.is_nd, view.type, bytes(view.nd_target), view.nd_has_mac) == (1, 135, target, with_mac)
+        assert not with_mac or bytes(view.nd_mac) == mac
+    ours = emit6(
+        {"src": src, "dst": dst, "ttl": 255, "type": 135, "nd_target": target, "nd_has_mac": with_mac, "nd_mac": mac}
+    )
+    assert ours[ICMPv6ND_NS].tgt == text6(target)
+    assert ours[ICMPv6ND_NS].cksum == checksum_of(ours, ICMPv6ND_NS)
+    assert (ICMPv6NDOptSrcLLAddr in ours) == with_mac
+    assert not with_mac or ours[ICMPv6NDOptSrcLLAddr].lladdr == text_mac(mac)
+
+
+@given(addresses, addresses, addresses, macs, st.sampled_from(range(8)))
+def test_advertisement_agrees_with_scapy_both_ways(
+    src: bytes, dst: bytes, target: bytes, mac: bytes, flags: int
+) -> None:
+    body = ICMPv6ND_NA(tgt=text6(target), R=flags >> 2, S=flags >> 1 & 1, O=flags & 1)
+    option = ICMPv6NDOptDstLLAddr(lladdr=text_mac(mac))
+    view = parse6(bytes(IPv6(src=text6(src), dst=text6(dst), hlim=255) / body / option))
+    assert (view.is_nd, view.type, view.nd_flags, bytes(view.nd_target)) == (1, 136, flags << 5, target)
+    assert (view.nd_has_mac, bytes(view.nd_mac)) == (1, mac)
+    fields = {"src": src, "dst": dst, "ttl": 255, "type": 136, "nd_flags": flags << 5, "nd_target": target}
+    ours = emit6(fields | {"nd_has_mac": 1, "nd_mac": mac})
+    seen = ours[ICMPv6ND_NA]
+    assert (seen.R << 2 | seen.S << 1 | seen.O, seen.tgt) == (flags, text6(target))
+    assert seen.cksum == checksum_of(ours, ICMPv6ND_NA)
+    assert ours[ICMPv6NDOptDstLLAddr].lladdr == text_mac(mac)
+
+
+@given(st.binary(min_size=40, max_size=200))
+def test_ipv6_garbage_is_refused_or_within_its_bounds(data: bytes) -> None:
+    view = ffi.new("struct sn_wire_ip6_view *")
+    data = b"\x60" + data[1:4] + struct.pack("!H", len(data) - 40) + data[6:]
+    err = lib.sn_wire_parse_ip6(data, len(data), view)
+    assert err in (0, E_PROTO, E_AGAIN)
+    if not err:
+        assert 40 <= view.hdr_len <= view.total_len == len(data)

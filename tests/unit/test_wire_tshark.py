@@ -192,3 +192,60 @@ def test_tshark_reads_what_we_wrote(shown: dict[str, dict[str, Any]], name: str)
         if isinstance(values[0], int):
             seen = [as_number(value) for value in seen]
         assert seen == values, field
+
+
+OURS, PEERS = bytes.fromhex("fd000000000000000000000000000001"), bytes.fromhex("fd000000000000000000000000000002")
+GROUP, ALL = bytes.fromhex("ff0200000000000000000001ff000002"), bytes.fromhex("ff020000000000000000000000000001")
+MAC = bytes([2, 0, 0, 0, 0, 7])
+# What we send of ICMPv6, and what tshark must show.
+ICMP6: dict[str, tuple[dict[str, Any], bytes, dict[str, Any]]] = {
+    "solicitation": (
+        {"type": 135, "src": OURS, "dst": GROUP, "ttl": 255, "nd_target": PEERS, "nd_has_mac": 1, "nd_mac": MAC},
+        b"",
+        {"nd.ns.target_address": "fd00::2", "opt.src_linkaddr": "02:00:00:00:00:07", "opt.length": 1},
+    ),
+    "advertisement": (
+        {"type": 136, "src": OURS, "dst": PEERS, "ttl": 255, "nd_flags": 0x60, "nd_target": OURS, "nd_has_mac": 1}
+        | {"nd_mac": MAC},
+        b"",
+        {
+            "nd.na.target_address": "fd00::1",
+            "opt.target_linkaddr": "02:00:00:00:00:07",
+            "nd.na.flag.r": 0,
+            "nd.na.flag.s": 1,
+            "nd.na.flag.o": 1,
+        },
+    ),
+    "advertisement to all": (
+        {"type": 136, "src": OURS, "dst": ALL, "ttl": 255, "nd_flags": 0x20, "nd_target": OURS, "nd_has_mac": 1}
+        | {"nd_mac": MAC},
+        b"",
+        {"nd.na.flag.s": 0, "nd.na.flag.o": 1},
+    ),
+    "echo reply": (
+        {"type": 129, "src": OURS, "dst": PEERS, "ttl": 64, "echo_id": 77, "echo_seq": 3},
+        b"odd bytes",
+        {"echo.identifier": 77, "echo.sequence_number": 3},
+    ),
+}
+
+
+def test_tshark_reads_our_ipv6_and_icmpv6(tmp_path: Path) -> None:
+    capture = tmp_path / "icmp6.pcap"
+    blob = struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, 101)
+    for fields, data, _ in ICMP6.values():
+        out = ffi.new("uint8_t[200]")
+        n = lib.sn_wire_emit_ip6(ffi.new("struct sn_wire_ip6_view *", fields), data, len(data), out, 200)
+        blob += struct.pack("<IIII", 0, 0, n, n) + bytes(ffi.buffer(out, n))
+    capture.write_bytes(blob)
+    run = subprocess.run(
+        ["tshark", "-r", str(capture), "-T", "json", "--no-duplicate-keys"], capture_output=True, check=True, text=True
+    )
+    for (name, (fields, _, wanted)), frame in zip(ICMP6.items(), json.loads(run.stdout), strict=True):
+        layers = frame["_source"]["layers"]
+        assert "_ws.malformed" not in json.dumps(layers), name
+        shown = {"checksum.status": 1, "type": fields["type"], "code": 0} | wanted
+        for field, value in shown.items():
+            seen = collect(layers, f"icmpv6.{field}")
+            assert [as_number(v) if isinstance(value, int) else v for v in seen] == [value], (name, field)
+        assert collect(layers, "ipv6.hlim") == [str(fields["ttl"])]

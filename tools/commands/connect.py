@@ -15,6 +15,7 @@ class Connect(Command):
     examples = (
         "  sennit connect 10.0.1.2:12000 < file\n"
         "  sennit connect 10.0.1.2:12000 --in file --out answer --stats\n"
+        "  sennit connect [fd00:1::2]:12000 < file\n"
         "  printf 'GET / HTTP/1.0\\r\\n\\r\\n' | sennit connect 10.0.1.2:80\n"
     )
 

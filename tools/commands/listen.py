@@ -16,6 +16,7 @@ class Listen(Command):
     examples = (
         "  sennit listen 12000 > file\n"
         "  sennit listen 10.0.1.1:12000 --in answer --out file --stats\n"
+        "  sennit listen 0.0.0.0:12000         IPv4 alone\n"
         "  sennit listen 12000 --keep          one connection after the other\n"
     )
 
@@ -28,7 +29,7 @@ class Listen(Command):
 
     @classmethod
     def run(cls, options: argparse.Namespace) -> int:
-        local = host_port(options.address, default_host="0.0.0.0")
+        local = host_port(options.address, default_host="::")
         timeout = transfer.timeout_of(options)
         from sennit import sdk
 

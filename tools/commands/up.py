@@ -59,6 +59,9 @@ def add_configuration(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--port", action="append", metavar="NAME", help="interface name or PCI address; once per port"
     )
+    parser.add_argument(
+        "--no-ipv6", action="store_const", const=True, help="leave IPv6 addresses of the interfaces to the kernel"
+    )
     cores = parser.add_mutually_exclusive_group()
     cores.add_argument("--lcores", metavar="LIST", help="cores of the workers, like 0-1 or 2,4 (default: 0)")
     cores.add_argument("--coremask", metavar="MASK", help="the same as a hexadecimal mask, like 0x3")
@@ -71,7 +74,7 @@ def add_configuration(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--checksum", action="store_const", const=True, help="ask peers for DSS checksums")
     parser.add_argument(
         "--endpoint", action="append", metavar="ADDRESS[,WORD...]",
-        help="endpoint of the path manager, like 10.0.2.1,subflow,backup; 'all' stands for every port's address",
+        help="endpoint of the path manager, like 10.0.2.1,subflow,backup; 'all' stands for every address of a port",
     )  # fmt: skip
     parser.add_argument(
         "--limits", metavar="N[,N[,N]]", help="extra subflows, accepted ADD_ADDRs, ndiffports (default: 8,8,1)"
@@ -100,6 +103,7 @@ def configuration(options: argparse.Namespace) -> Config:
         lcores=options.lcores,
         coremask=options.coremask,
         ports=options.port,
+        ipv6=False if options.no_ipv6 else None,
         poll=options.poll,
         buffers=options.buffers,
         hugepages=options.hugepages,
@@ -154,7 +158,7 @@ def _serve(config: Config, options: argparse.Namespace, ready: Callable[[str], N
 
 
 def _greeting(config: Config, handle: RuntimeHandle) -> str:
-    ports = ", ".join(f"{port.name} {port.address}" for port in handle.port_info())
+    ports = ", ".join(f"{port.name} {' '.join(port.addresses)}" for port in handle.port_info())
     cores = ", ".join(str(worker.lcore) for worker in handle.workers)
     return f"sennit: instance '{config.name}' is ready: lcores {cores}; ports {ports} (stop: Ctrl-C or `sennit down`)"
 

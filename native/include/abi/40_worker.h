@@ -24,10 +24,13 @@ struct sn_port_cfg {
 	int32_t ifindex; /* of the Linux interface below, 0: none */
 	uint16_t mtu;    /* L3 bytes */
 	uint8_t prefix;  /* bits of the IPv4 network (of 32) */
-	uint8_t pad;
-	uint8_t addr[16];    /* IPv4-mapped */
-	uint8_t gateway[16]; /* all zero: none */
-	uint32_t frame_size; /* of a packet socket's rings, as given to the driver; 0: another driver */
+	uint8_t prefix6; /* bits of the IPv6 network (of 128) */
+	/* One address of a family, all zero: none of it. There must be one, IPv6 needs an MTU of 1280. */
+	uint8_t addr[16];     /* IPv4-mapped */
+	uint8_t gateway[16];  /* IPv4-mapped; all zero: none */
+	uint8_t addr6[16];    /* IPv6, global */
+	uint8_t gateway6[16]; /* global or link-local; all zero: none */
+	uint32_t frame_size;  /* of a packet socket's rings, as given to the driver; 0: another driver */
 	uint32_t frames;
 };
 struct sn_runtime_cfg {

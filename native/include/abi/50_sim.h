@@ -78,6 +78,11 @@ enum sn_sim_steering {
 	SN_SIM_BLOCKS = 1, /* local port blocks go to their worker, the rest by hash */
 	SN_SIM_FIRST = 2   /* everything lands on worker 0 */
 };
+enum sn_sim_family {
+	SN_SIM_IPV4 = 0,
+	SN_SIM_IPV6 = 1, /* needs an mtu of 1280, and no NAT */
+	SN_SIM_MIXED = 2 /* paths 1, 3, ... have IPv6 addresses, the others IPv4: joins across families */
+};
 enum sn_sim_pm {
 	SN_SIM_PM_SIGNAL = 1,  /* B announces its addresses */
 	SN_SIM_PM_SUBFLOW = 2, /* A has subflow endpoints and gateways */
@@ -102,16 +107,16 @@ struct sn_sim_cfg {
 	uint32_t allow; /* enum sn_sim_allow */
 	uint32_t events;
 	struct sn_sim_event event[32];
-	uint32_t workers_a, workers_b; /* 0: 1 */
-	uint8_t steering;              /* enum sn_sim_steering */
-	uint8_t pm;                    /* enum sn_sim_pm */
-	uint8_t closing;               /* enum sn_sim_close */
-	uint8_t sched_a, sched_b;      /* enum sn_sched_id */
-	uint8_t csum_a, csum_b;        /* ask for DSS checksums */
-	uint8_t tcp_a, tcp_b;          /* plain TCP client, listener */
-	uint8_t soft_csum;             /* IP and TCP checksums in software, made and verified */
-	uint8_t shared;                /* the first link's wire and queue serve all paths of a direction */
-	uint8_t pad;
+	uint32_t workers_a, workers_b;        /* 0: 1 */
+	uint8_t steering;                     /* enum sn_sim_steering */
+	uint8_t pm;                           /* enum sn_sim_pm */
+	uint8_t closing;                      /* enum sn_sim_close */
+	uint8_t sched_a, sched_b;             /* enum sn_sched_id */
+	uint8_t csum_a, csum_b;               /* ask for DSS checksums */
+	uint8_t tcp_a, tcp_b;                 /* plain TCP client, listener */
+	uint8_t soft_csum;                    /* IP and TCP checksums in software, made and verified */
+	uint8_t shared;                       /* the first link's wire and queue serve all paths of a direction */
+	uint8_t family;                       /* enum sn_sim_family */
 	uint32_t subflows, add_addr_accepted; /* limits of both hosts */
 	uint32_t mtu;                         /* 0: 1500 */
 	uint32_t chunk; /* largest send descriptor; sizes are drawn from 1 to this if odd_chunks; 0: 16384 */

@@ -34,5 +34,23 @@ int32_t sn_wire_parse_tcp(const uint8_t *p, uint32_t len, struct sn_wire_view *o
 /* Header and every option that `opts` and `mp_present` name, in that order. Returns the header's length, SN_E_INVAL if a
  * field cannot be written (option forms and counts), SN_E_MSGSIZE if the options take more than 40 bytes. */
 int32_t sn_wire_emit_tcp(const struct sn_wire_view *v, uint8_t out[60]);
+/* An IPv6 packet up to its upper layer, and the ICMPv6 message there if it is one: echo or neighbour discovery. */
+struct sn_wire_ip6_view {
+	uint8_t src[16], dst[16];
+	uint16_t hdr_len, total_len;
+	uint8_t proto, tos, ttl;
+	uint8_t type, code; /* of an ICMPv6 message with a good checksum, else 0 */
+	uint8_t is_nd;      /* the fields below are set */
+	uint16_t echo_id, echo_seq;
+	uint8_t nd_flags, nd_has_mac;
+	uint8_t nd_mac[6];
+	uint8_t nd_target[16];
+};
+/* SN_OK, SN_E_PROTO, SN_E_AGAIN for a fragment. */
+int32_t sn_wire_parse_ip6(const uint8_t *p, uint32_t len, struct sn_wire_ip6_view *out);
+/* The packet that the view describes: a neighbour message if type says so, else an echo with `len` bytes of data. Returns
+ * its length, SN_E_MSGSIZE if it does not fit. */
+int32_t sn_wire_emit_ip6(const struct sn_wire_ip6_view *v, const uint8_t *data, uint32_t len, uint8_t *out,
+			 uint32_t room);
 /* Ones' complement sum of big-endian 16-bit words (RFC 1071), folded, not inverted. */
 uint16_t sn_wire_sum(const uint8_t *p, uint32_t len);

@@ -10,6 +10,7 @@
 
 #include "engine/engine.h"
 #include "mptcp/conn.h"
+#include "pair_family.h"
 #include "sim/pool.h"
 #include "sim/rng.h"
 #include "sn_test.h"
@@ -80,16 +81,17 @@ static void pair_tx(void *ctx, uint16_t port, struct sn_tx *v, uint32_t n)
 		b->port = port;
 		sn_buf_free(v[k].hdr);
 		bool pass = !p->down[port];
-		if (sn_get16(b->data + 12) == 0x0800 && b->data[23] == 6) {
+		uint32_t ip = pair_ip_hdr(b->data);
+		if (ip) {
 			struct sn_tcp_seg seg;
-			uint32_t ip_len = sn_get16(b->data + 16);
-			CHECK_EQ(sn_tcp_parse(&seg, b->data + 34, ip_len - 20), SN_OK);
+			uint8_t *tcp = b->data + 14 + ip;
+			CHECK_EQ(sn_tcp_parse(&seg, tcp, pair_tcp_len(b->data)), SN_OK);
 			p->seen_join += (seg.mp.present & SN_MP_BIT(SN_MP_JOIN)) && (seg.flags & SN_TH_SYN);
 			p->seen_remove += (seg.mp.present & SN_MP_BIT(SN_MP_REMOVE_ADDR)) != 0;
 			p->seen_fastclose += (seg.mp.present & SN_MP_BIT(SN_MP_FASTCLOSE)) != 0;
 			p->seen_rst += (seg.flags & SN_TH_RST) != 0;
 			p->seen_data_fin += (seg.mp.present & SN_MP_BIT(SN_MP_DSS)) && (seg.mp.dss.flags & SN_DSS_FIN);
-			if (p->filter && !p->filter(p, to->i, port, &seg, b->data + 34))
+			if (p->filter && !p->filter(p, to->i, port, &seg, tcp))
 				pass = false;
 		}
 		if (!pass) {
@@ -149,10 +151,8 @@ static void pair_init(struct pair *p, uint32_t rcvbuf)
 		REQUIRE(s->e);
 		for (uint32_t k = 0; k < PATHS; k++) {
 			struct sn_net_port_cfg port = {.mac = {2, 0, 0, 0, (uint8_t)k, (uint8_t)(i + 1)},
-						       .addr = sn_addr_v4(0x0a000001u + (uint32_t)i + (k << 8)),
-						       .prefix = 24,
-						       .mtu = 1500,
 						       .tx_csum = true};
+			pair_port_addrs(&port, k, (uint32_t)i + 1, 1500);
 			REQUIRE(sn_engine_port_add(s->e, &port) == (int32_t)k);
 		}
 		struct sn_channel_geometry g = {
@@ -307,7 +307,7 @@ static void pair_run(struct pair *p, sn_time span)
 static struct sn_sqe connect_sqe(uint8_t flags)
 {
 	struct sn_sqe q = {.op = SN_OP_CONNECT, .flags = flags, .port = PEER_PORT, .user = 11};
-	struct sn_addr to = sn_addr_v4(0x0a000002u);
+	struct sn_addr to = pair_addr(0, 2);
 	memcpy(q.addr, to.b, 16);
 	return q;
 }
@@ -336,11 +336,16 @@ static inline void pair_op(struct pair *p, int side, uint8_t op)
 	pair_submit(p, side, (struct sn_sqe){.op = op, .conn = p->s[side].conn});
 }
 
-static inline void pair_endpoint(struct pair *p, int side, uint32_t path, uint8_t flags)
+static inline void pair_endpoint_at(struct pair *p, int side, uint32_t path, const struct sn_addr *addr, uint8_t flags)
 {
 	struct sn_endpoint ep = {.id = (uint8_t)(path + 1), .flags = flags, .nic_port = (uint16_t)path};
-	memcpy(ep.addr, sn_net_port_addr(p->s[side].e, (uint16_t)path)->b, 16);
+	memcpy(ep.addr, addr->b, 16);
 	CHECK_EQ(sn_engine_endpoint_add(p->s[side].e, &ep, p->now), SN_OK);
+}
+
+static inline void pair_endpoint(struct pair *p, int side, uint32_t path, uint8_t flags)
+{
+	pair_endpoint_at(p, side, path, sn_net_port_addr(p->s[side].e, (uint16_t)path), flags);
 }
 
 static inline uint32_t pair_subflows(struct pair *p, int side)

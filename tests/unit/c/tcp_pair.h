@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "engine/engine.h"
+#include "pair_family.h"
 #include "sim/pool.h"
 #include "sim/rng.h"
 #include "sn_test.h"
@@ -220,10 +221,11 @@ static inline void put(struct pair *p, struct sn_buf *b, int to, sn_time at)
 
 static inline uint8_t *tcp_of(const struct sn_buf *b, struct sn_tcp_seg *seg)
 {
-	if (sn_get16(b->data + 12) != SN_ETH_IPV4 || b->data[SN_ETH_HDR + 9] != SN_IP_TCP)
+	uint32_t ip = pair_ip_hdr(b->data);
+	if (!ip)
 		return NULL;
-	uint8_t *tcp = b->data + SN_ETH_HDR + SN_IPV4_HDR;
-	return sn_tcp_parse(seg, tcp, b->len - SN_ETH_HDR - SN_IPV4_HDR) == SN_OK ? tcp : NULL;
+	uint8_t *tcp = b->data + SN_ETH_HDR + ip;
+	return sn_tcp_parse(seg, tcp, b->len - SN_ETH_HDR - ip) == SN_OK ? tcp : NULL;
 }
 
 static inline void tx(void *ctx, uint16_t port, struct sn_tx *v, uint32_t n)
@@ -253,7 +255,7 @@ static inline void tx(void *ctx, uint16_t port, struct sn_tx *v, uint32_t n)
 		uint8_t *tcp = tcp_of(b, &seg);
 		enum verdict what = PASS;
 		if (tcp) {
-			CHECK(b->len <= SN_ETH_HDR + 1500);
+			CHECK(b->len <= SN_ETH_HDR + sn_net_port_mtu(from->e, 0));
 			struct seen *s = p->nseen < SEGS_SEEN ? &p->seen[p->nseen++] : NULL;
 			if (p->filter)
 				what = p->filter(p, from->i, &seg, tcp);
@@ -287,8 +289,8 @@ static inline void arrive(struct pair *p, struct side *s, struct sn_buf *b)
 	if (tcp && (seg.flags & (SN_TH_SYN | SN_TH_ACK | SN_TH_RST)) == SN_TH_SYN && !s->sub.tcp) {
 		struct sn_tcp_open o = {
 			.owner = &s->sub, .up = &up, .isn = p->isn[s->i], .rcv_space = s->sub.rcvbuf, .cc = p->cc};
-		o.flow.local = sn_addr_v4(0x0a000001u + (uint32_t)s->i);
-		o.flow.remote = sn_addr_v4(0x0a000001u + (uint32_t)!s->i);
+		o.flow.local = pair_addr(0, 1 + (uint32_t)s->i);
+		o.flow.remote = pair_addr(0, 1 + (uint32_t)!s->i);
 		o.flow.lport = seg.dport;
 		o.flow.rport = seg.sport;
 		if (!sn_net_flow_find(s->e, &o.flow) && !s->sub.refuse) {
@@ -385,8 +387,8 @@ static inline void side_up(struct pair *p, int i)
 	s->mem = aligned_alloc(64, size);
 	s->e = sn_engine_init(s->mem, size, &cfg, p->now);
 	REQUIRE(s->e);
-	struct sn_net_port_cfg port = {.mac = {2, 0, 0, 0, 0, (uint8_t)(1 + i)}, .prefix = 24, .mtu = 1500};
-	port.addr = sn_addr_v4(0x0a000001u + (uint32_t)i);
+	struct sn_net_port_cfg port = {.mac = {2, 0, 0, 0, 0, (uint8_t)(1 + i)}};
+	pair_port_addrs(&port, 0, 1 + (uint32_t)i, 1500);
 	REQUIRE(sn_engine_port_add(s->e, &port) == 0);
 	s->sub.pair = p;
 	s->sub.side = s;
@@ -417,7 +419,7 @@ static inline void dial(struct pair *p)
 	struct side *a = &p->side[0];
 	struct sn_tcp_open o = {.owner = &a->sub, .up = &up, .isn = p->isn[0], .rcv_space = a->sub.rcvbuf, .cc = p->cc};
 
-	o.flow = (struct sn_flow){sn_addr_v4(0x0a000001), sn_addr_v4(0x0a000002), 40000, 80};
+	o.flow = (struct sn_flow){pair_addr(0, 1), pair_addr(0, 2), 40000, 80};
 	a->sub.tcp = ops->open(a->e, &o, p->now);
 	REQUIRE(a->sub.tcp);
 	poll_side(p, a);
@@ -530,20 +532,16 @@ static inline void inject(struct pair *p, int from, const struct sn_tcp_seg *seg
 {
 	struct side *to = &p->side[!from];
 	struct sn_buf *b = sn_buf_alloc(&to->pool.pool);
-	uint8_t *ip = b->data + SN_ETH_HDR, *tcp = ip + SN_IPV4_HDR;
-	struct sn_ipv4 h = {.src = 0x0a000001u + (uint32_t)from,
-			    .dst = 0x0a000001u + (uint32_t)!from,
-			    .ttl = 64,
-			    .proto = SN_IP_TCP};
+	struct sn_addr src = pair_addr(0, 1 + (uint32_t)from), dst = pair_addr(0, 1 + (uint32_t)!from);
+	uint32_t tcp_len = SN_TCP_HDR_MIN + opt_len + len;
+	uint32_t at = pair_emit_headers(b->data, (uint8_t[]){2, 0, 0, 0, 0, (uint8_t)(1 + !from)},
+					(uint8_t[]){2, 0, 0, 0, 0, (uint8_t)(1 + from)}, &src, &dst, tcp_len);
+	uint8_t *tcp = b->data + at;
 
-	h.total_len = (uint16_t)(SN_IPV4_HDR + SN_TCP_HDR_MIN + opt_len + len);
-	sn_eth_emit(b->data, (uint8_t[]){2, 0, 0, 0, 0, (uint8_t)(1 + !from)},
-		    (uint8_t[]){2, 0, 0, 0, 0, (uint8_t)(1 + from)}, SN_ETH_IPV4);
-	sn_ipv4_emit(ip, &h, true);
 	sn_tcp_emit(tcp, seg, opt_len);
 	memcpy(tcp + SN_TCP_HDR_MIN, opts, opt_len);
 	memset(tcp + SN_TCP_HDR_MIN + opt_len, 'x', len);
-	b->len = SN_ETH_HDR + h.total_len;
+	b->len = at + tcp_len;
 	b->flags |= SN_BUF_CSUM_GOOD;
 	sn_engine_rx(to->e, &b, 1, p->now);
 	poll_side(p, to);

@@ -372,7 +372,7 @@ SN_TEST(simultaneous_open_is_plain_tcp)
 	p.filter = look;
 	for (int i = 0; i < 2; i++) {
 		struct sn_sqe q = connect_sqe(0);
-		struct sn_addr to = sn_addr_v4(i == A ? 0x0a000002u : 0x0a000001u);
+		struct sn_addr to = pair_addr(0, i == A ? 2 : 1);
 		memcpy(q.addr, to.b, 16);
 		q.port = i == A ? 45000 : 44000;
 		q.lport = i == A ? 44000 : 45000;
@@ -393,8 +393,9 @@ SN_TEST(simultaneous_open_is_plain_tcp)
 static struct sn_subflow *subflow_to(int side, uint8_t net)
 {
 	struct sn_conn *c = sn_slab_at(&p.s[side].e->mptcp.conns, 0);
+	struct sn_addr to = pair_addr(net, side == A ? 2 : 1);
 	for (uint32_t i = 0; c && i < SN_MAX_SUBFLOWS; i++)
-		if (c->sf[i] && c->sf[i]->flow.remote.b[14] == net)
+		if (c->sf[i] && sn_addr_eq(&c->sf[i]->flow.remote, &to))
 			return c->sf[i];
 	return NULL;
 }
@@ -469,6 +470,8 @@ SN_TEST(list_of_removed_addresses_leaves_each_and_ignores_unknown_ones)
 
 SN_TEST(announced_port_is_joined_and_no_other)
 {
+	if (pair_family == PAIR_V6)
+		return; /* the option finds no room beside timestamps: test_mptcp_family.c */
 	memset(&seen, 0, sizeof seen);
 	pair_init(&p, 0);
 	p.filter = look;
@@ -606,4 +609,4 @@ SN_TEST(join_without_its_option_is_reset_and_the_connection_goes_on)
 	}
 }
 
-SN_TEST_MAIN()
+PAIR_TEST_MAIN()

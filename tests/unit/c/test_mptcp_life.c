@@ -626,4 +626,4 @@ SN_TEST(drain_closes_in_good_order)
 	pair_close(&p);
 }
 
-SN_TEST_MAIN()
+PAIR_TEST_MAIN()

@@ -223,4 +223,4 @@ SN_TEST(receiver_that_forgets_its_data_ack_costs_two_round_trips)
 	end();
 }
 
-SN_TEST_MAIN()
+PAIR_TEST_MAIN()

@@ -16,18 +16,10 @@ struct ecn_seen {
 };
 static struct ecn_seen ecn[2];
 
-static void set_ce(uint8_t *ip)
-{
-	ip[1] |= CE;
-	sn_put16(ip + 10, 0);
-	sn_put16(ip + 10, (uint16_t)~sn_csum_fold(sn_csum_partial(ip, SN_IPV4_HDR, 0)));
-}
-
 static enum verdict watch(struct pair *p, int from, const struct sn_tcp_seg *seg, uint8_t *tcp)
 {
-	uint8_t *ip = tcp - SN_IPV4_HDR;
 	struct ecn_seen *s = &ecn[from];
-	bool syn = seg->flags & SN_TH_SYN, ect = (ip[1] & 3) == ECT0;
+	bool syn = seg->flags & SN_TH_SYN, ect = (pair_tos(tcp) & 3) == ECT0;
 
 	(void)p;
 	if (syn)
@@ -50,7 +42,7 @@ static enum verdict watch(struct pair *p, int from, const struct sn_tcp_seg *seg
 	if (i == s->drop_at)
 		return DROP;
 	if (ect && i >= s->mark_from && i < s->mark_from + s->mark_n) {
-		set_ce(ip);
+		pair_set_tos(tcp, pair_tos(tcp) | CE);
 		s->marked++;
 	}
 	return PASS;
@@ -181,4 +173,4 @@ SN_TEST(rfc8257_3_3_alpha_falls_by_a_sixteenth_a_window_without_marks)
 	pair_down(p);
 }
 
-SN_TEST_MAIN()
+PAIR_TEST_MAIN()

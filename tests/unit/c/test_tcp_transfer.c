@@ -576,4 +576,4 @@ SN_TEST(arbitrary_segments_leave_the_books_in_order)
 	}
 }
 
-SN_TEST_MAIN()
+PAIR_TEST_MAIN()

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Checksums, Ethernet, ARP, IPv4, ICMP codecs.
+ * Checksums, Ethernet, ARP, IPv4, IPv6, ICMP, ICMPv6 codecs.
  */
 #include "sn_test.h"
 #include "wire/arp.h"
 #include "wire/checksum.h"
 #include "wire/eth.h"
 #include "wire/icmp.h"
+#include "wire/icmp6.h"
 #include "wire/ipv4.h"
+#include "wire/ipv6.h"
 
 /* RFC 1071 section 1, word by word. */
 static uint16_t slow_sum(const uint8_t *p, size_t n)
@@ -178,6 +180,157 @@ SN_TEST(icmp_echo_survives_and_bad_checksums_are_refused)
 	}
 	for (uint32_t n = 0; n < 8; n++)
 		CHECK(!sn_icmp_parse(&in, p, n));
+}
+
+static const struct sn_addr a6 = {{0x20, 1, 0xd, 0xb8, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12}};
+static const struct sn_addr b6 = {
+	{0xfd, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2}};
+
+SN_TEST(pseudo_header_of_ipv6_equals_the_definition)
+{
+	uint8_t p[40];
+
+	for (uint32_t i = 0; i < 200; i++) {
+		struct sn_addr src, dst;
+		fill(p, sizeof p, i);
+		if (i == 0)
+			memset(p, 0xff, sizeof p);
+		memcpy(src.b, p, 16);
+		memcpy(dst.b, p + 16, 16);
+		uint32_t len = i ? sn_get32(p + 32) : UINT32_MAX;
+		sn_put32(p + 32, len);
+		sn_put32(p + 36, i); /* RFC 8200 8.1: three zero bytes, next header */
+		CHECK_EQ(sn_csum_fold(sn_csum_pseudo_v6(&src, &dst, (uint8_t)i, len)), slow_sum(p, 40));
+	}
+}
+
+SN_TEST(ipv6_survives)
+{
+	uint8_t p[100] = {0};
+	struct sn_ip in, out = {.src = a6, .dst = b6, .total_len = 90, .proto = SN_IP_TCP, .tos = 0xb9, .ttl = 63};
+
+	sn_ipv6_emit(p, &out);
+	CHECK_EQ(sn_get32(p), 0x6b900000);
+	CHECK_EQ(sn_get16(p + 4), 50);
+	CHECK_EQ(sn_ipv6_parse(&in, p, sizeof p), SN_IPV6_OK); /* Ethernet padding behind it is fine */
+	CHECK_MEM(in.src.b, a6.b, 16);
+	CHECK_MEM(in.dst.b, b6.b, 16);
+	CHECK_EQ(in.total_len, 90);
+	CHECK_EQ(in.hdr_len, 40);
+	CHECK_EQ(in.proto, SN_IP_TCP);
+	CHECK_EQ(in.tos, 0xb9);
+	CHECK_EQ(in.ttl, 63);
+	for (uint32_t n = 0; n < 90; n++)
+		CHECK_EQ(sn_ipv6_parse(&in, p, n), SN_IPV6_BAD);
+	p[0] = 0x40;
+	CHECK_EQ(sn_ipv6_parse(&in, p, sizeof p), SN_IPV6_BAD);
+}
+
+SN_TEST(ipv6_longer_than_65535_bytes_is_refused)
+{
+	static uint8_t p[66000];
+	struct sn_ip in, out = {.src = a6, .dst = b6, .total_len = 40, .proto = 59, .ttl = 1};
+
+	sn_ipv6_emit(p, &out);
+	sn_put16(p + 4, 65495);
+	CHECK_EQ(sn_ipv6_parse(&in, p, sizeof p), SN_IPV6_OK);
+	CHECK_EQ(in.total_len, 65535);
+	sn_put16(p + 4, 65496);
+	CHECK_EQ(sn_ipv6_parse(&in, p, sizeof p), SN_IPV6_BAD);
+}
+
+SN_TEST(ipv6_extension_headers_end_within_the_packet_at_every_length)
+{
+	/* Hop-by-hop, destination of 16 bytes, atomic fragment, then 4 bytes of TCP. */
+	static const uint8_t ext[] = {60, 0, 1, 4, 0, 0, 0, 0,  44, 1, 1, 12, 0, 0, 0, 0, 0, 0,
+				      0,  0, 0, 0, 0, 0, 6, 99, 0,  6, 0, 0,  0, 0, 1, 2, 3, 4};
+	uint8_t p[40 + sizeof ext];
+	struct sn_ip in, out = {.src = a6, .dst = b6, .proto = 0, .ttl = 1};
+
+	for (uint32_t n = 0; n <= sizeof ext; n++) {
+		out.total_len = (uint16_t)(40 + n);
+		sn_ipv6_emit(p, &out);
+		memcpy(p + 40, ext, sizeof ext);
+		enum sn_ipv6_verdict v = sn_ipv6_parse(&in, p, 40 + n);
+		CHECK_EQ(v, n >= 32 ? SN_IPV6_OK : SN_IPV6_BAD);
+	}
+	CHECK_EQ(in.hdr_len, 72);
+	CHECK_EQ(in.proto, SN_IP_TCP);
+	p[40 + 24 + 3] = 1; /* more fragments; the reserved bits before it are not looked at */
+	CHECK_EQ(sn_ipv6_parse(&in, p, sizeof p), SN_IPV6_FRAGMENT);
+}
+
+SN_TEST(groups_and_their_macs_are_as_defined)
+{
+	/* RFC 4291 2.7.1 and RFC 2464 7: the examples. */
+	static const uint8_t group[16] = {0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0xff, 0x0e, 0x8c, 0x6c};
+	static const uint8_t mac[6] = {0x33, 0x33, 0xff, 0x0e, 0x8c, 0x6c}, all[6] = {0x33, 0x33, 0, 0, 0, 1};
+	struct sn_addr a = {{0x40, 0x37, 0, 0, 0, 0, 0, 0, 0, 0, 8, 0, 0x20, 0x0e, 0x8c, 0x6c}};
+	uint8_t out[6];
+
+	a = sn_ipv6_solicited_node(&a);
+	CHECK_MEM(a.b, group, 16);
+	sn_ipv6_group_mac(out, &a);
+	CHECK_MEM(out, mac, 6);
+	a = sn_ipv6_all_nodes();
+	sn_ipv6_group_mac(out, &a);
+	CHECK_MEM(out, all, 6);
+}
+
+SN_TEST(icmp6_echo_survives_and_bad_checksums_are_refused)
+{
+	uint8_t p[21];
+	struct sn_ip ip = {.src = a6, .dst = b6}, back = {.src = b6, .dst = b6};
+	struct sn_icmp6 in, out = {.type = SN_ICMP6_ECHO, .id = 0x1234, .seq = 0x5678};
+
+	for (uint32_t data = 0; data <= 13; data++) {
+		fill(p, sizeof p, data);
+		sn_icmp6_emit(p, &out, &a6, &b6, data);
+		CHECK(sn_icmp6_parse(&in, &ip, p, 8 + data));
+		CHECK_EQ(in.type, SN_ICMP6_ECHO);
+		CHECK_EQ(in.id, 0x1234);
+		CHECK_EQ(in.seq, 0x5678);
+		CHECK(!sn_icmp6_parse(&in, &back, p, 8 + data)); /* the pseudo header counts */
+		p[0] ^= 1;
+		CHECK(!sn_icmp6_parse(&in, &ip, p, 8 + data));
+	}
+	for (uint32_t n = 0; n < 8; n++)
+		CHECK(!sn_icmp6_parse(&in, &ip, p, n));
+}
+
+SN_TEST(neighbour_messages_survive_and_other_options_are_skipped)
+{
+	uint8_t p[64] = {0};
+	struct sn_ip ip = {.src = a6, .dst = b6, .ttl = 255};
+	struct sn_nd in, out = {.type = SN_ICMP6_ADVERTISE, .flags = 0xe0, .has_mac = true, .target = a6};
+
+	fill(out.mac, 6, 4);
+	out.mac[0] &= 0xfe;
+	CHECK_EQ(sn_nd_emit(p, &out, &a6, &b6), 32);
+	CHECK(sn_nd_parse(&in, &ip, p, 32));
+	CHECK_EQ(in.type, SN_ICMP6_ADVERTISE);
+	CHECK_EQ(in.flags, 0xe0);
+	CHECK(in.has_mac);
+	CHECK_MEM(in.mac, out.mac, 6);
+	CHECK_MEM(in.target.b, a6.b, 16);
+	memmove(p + 40, p + 24, 8); /* behind an unknown option of 16 bytes */
+	p[24] = 14;
+	p[25] = 2;
+	CHECK(sn_nd_parse(&in, &ip, p, 48));
+	CHECK_MEM(in.mac, out.mac, 6);
+	p[40] = 1; /* the other side's option is none of an advertisement */
+	CHECK(sn_nd_parse(&in, &ip, p, 48));
+	CHECK(!in.has_mac);
+	out.has_mac = false;
+	out.type = SN_ICMP6_SOLICIT;
+	out.flags = 0;
+	CHECK_EQ(sn_nd_emit(p, &out, &a6, &b6), 24);
+	CHECK(sn_nd_parse(&in, &ip, p, 24));
+	CHECK(!in.has_mac);
+	for (uint32_t n = 0; n < 24; n++)
+		CHECK(!sn_nd_parse(&in, &ip, p, n));
+	p[0] = SN_ICMP6_ECHO;
+	CHECK(!sn_nd_parse(&in, &ip, p, 24));
 }
 
 SN_TEST_MAIN()

@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Sending over IPv4 and IPv6: next hop, header, transport checksum.
+ */
+#include "engine/engine.h"
+#include "wire/eth.h"
+#include "wire/ipv4.h"
+#include "wire/ipv6.h"
+
+enum { TTL = 64 };
+
+/* The header of `size` bytes at tx->hdr->data was written by the caller. */
+static void send_to(struct sn_engine *e, uint16_t port, const struct sn_addr *hop, uint32_t size, struct sn_tx *tx,
+		    sn_time now)
+{
+	tx->port = port;
+	tx->l3_off = SN_ETH_HDR;
+	tx->l4_off = (uint16_t)(SN_ETH_HDR + size);
+	sn_neigh_send(e, port, hop, tx, now);
+}
+
+static void no_route(struct sn_engine *e, struct sn_tx *tx)
+{
+	e->counters.tx_no_route++;
+	sn_buf_free(tx->hdr);
+}
+
+static void send_v4(struct sn_engine *e, uint16_t port, const struct sn_addr *src, const struct sn_addr *dst,
+		    uint8_t proto, struct sn_tx *tx, sn_time now)
+{
+	struct sn_net_port *p = &e->net.port[port];
+	struct sn_ipv4 ip = {.src = sn_addr_v4_get(src),
+			     .dst = sn_addr_v4_get(dst),
+			     .id = p->next_id++,
+			     .frag = SN_IPV4_DF,
+			     .ttl = TTL,
+			     .proto = proto,
+			     .tos = tx->flags & SN_TX_ECT0 ? SN_IP_ECT0 : 0,
+			     .total_len = (uint16_t)(SN_IPV4_HDR + tx->hdr->len + tx->payload_len)};
+	const struct sn_addr *hop = dst;
+
+	if (((p->ip ^ ip.dst) & p->mask) != 0 || SN_UNLIKELY(!p->ip)) {
+		hop = &p->nif[SN_FAMILY_4].gateway;
+		if (SN_UNLIKELY(!p->ip || sn_addr_is_any(hop))) {
+			no_route(e, tx);
+			return;
+		}
+	}
+	tx->hdr->data -= SN_IPV4_HDR;
+	tx->hdr->len += SN_IPV4_HDR;
+	sn_ipv4_emit(tx->hdr->data, &ip, tx->flags & SN_TX_CSUM_DONE);
+	send_to(e, port, hop, SN_IPV4_HDR, tx, now);
+}
+
+static void send_v6(struct sn_engine *e, uint16_t port, const struct sn_addr *src, const struct sn_addr *dst,
+		    uint8_t proto, struct sn_tx *tx, sn_time now)
+{
+	struct sn_ip ip = {.src = *src,
+			   .dst = *dst,
+			   .proto = proto,
+			   .ttl = TTL,
+			   .tos = tx->flags & SN_TX_ECT0 ? SN_IP_ECT0 : 0,
+			   .total_len = (uint16_t)(SN_IPV6_HDR + tx->hdr->len + tx->payload_len)};
+	struct sn_addr hop;
+
+	if (!sn_net_next_hop(e, port, dst, &hop)) {
+		no_route(e, tx);
+		return;
+	}
+	tx->flags |= SN_TX_IPV6;
+	tx->hdr->data -= SN_IPV6_HDR;
+	tx->hdr->len += SN_IPV6_HDR;
+	sn_ipv6_emit(tx->hdr->data, &ip);
+	send_to(e, port, &hop, SN_IPV6_HDR, tx, now);
+}
+
+void sn_ip_send(struct sn_engine *e, uint16_t port, const struct sn_addr *src, const struct sn_addr *dst, uint8_t proto,
+		struct sn_tx *tx, sn_time now)
+{
+	if (sn_addr_is_v4(dst))
+		send_v4(e, port, src, dst, proto, tx, now);
+	else
+		send_v6(e, port, src, dst, proto, tx, now);
+}
+
+/* Sum of the payload references, which may join at odd offsets. */
+static uint32_t sum_payload(const struct sn_tx *tx)
+{
+	uint32_t sum = 0;
+	size_t at = 0;
+
+	for (uint32_t i = 0; i < tx->nref; i++) {
+		sum = sn_csum_join(sum, sn_csum_partial(tx->ref[i].data, tx->ref[i].len, 0), at);
+		at += tx->ref[i].len;
+	}
+	return sum;
+}
+
+static uint32_t pseudo(const struct sn_addr *src, const struct sn_addr *dst, uint32_t len)
+{
+	return sn_addr_is_v4(dst) ? sn_csum_pseudo_v4(sn_addr_v4_get(src), sn_addr_v4_get(dst), SN_IP_TCP, len)
+				  : sn_csum_pseudo_v6(src, dst, SN_IP_TCP, len);
+}
+
+void sn_net_send_tcp(struct sn_engine *e, uint16_t port, const struct sn_addr *src, const struct sn_addr *dst,
+		     struct sn_tx *tx, int32_t payload_sum, sn_time now)
+{
+	uint32_t payload = 0;
+
+	for (uint32_t i = 0; i < tx->nref; i++)
+		payload += tx->ref[i].len;
+	tx->payload_len = payload;
+	if (e->net.port[port].tx_csum) {
+		tx->flags &= (uint8_t)~SN_TX_CSUM_DONE;
+	} else {
+		/* TCP headers are a multiple of 4, so the payload starts on an even offset. */
+		uint32_t sum = pseudo(src, dst, tx->hdr->len + payload);
+		sum += payload_sum >= 0 ? (uint32_t)payload_sum : sum_payload(tx);
+		sn_tcp_set_csum(tx->hdr->data, sn_csum_finish(sn_csum_partial(tx->hdr->data, tx->hdr->len, sum)));
+		tx->flags |= SN_TX_CSUM_DONE;
+	}
+	sn_ip_send(e, port, src, dst, SN_IP_TCP, tx, now);
+}

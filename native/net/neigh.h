@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * An entry of the neighbour table, for the files that ask and hear neighbours.
+ */
+#ifndef SN_NET_NEIGH_H
+#define SN_NET_NEIGH_H
+
+#include "engine/engine.h"
+
+enum sn_neigh_state { SN_NEIGH_ASKING, SN_NEIGH_FRESH, SN_NEIGH_CHECKING };
+
+struct sn_neigh {
+	struct sn_timer timer;
+	struct sn_engine *engine;
+	struct sn_neigh *next; /* hash chain */
+	struct sn_addr addr;
+	uint16_t eth_type; /* of its family */
+	uint16_t port;
+	uint8_t state; /* enum sn_neigh_state */
+	uint8_t tries;
+	uint8_t mac[6];
+	uint8_t waiting_count;
+	struct sn_buf *waiting, **waiting_tail; /* frames from the IP header on, oldest first */
+	sn_time used;                           /* last sent to; 0: never */
+	sn_time confirmed;
+};
+
+struct sn_neigh *sn_neigh_find(const struct sn_net *n, uint16_t port, const struct sn_addr *addr);
+/* A new entry, to be learnt or asked for at once; another may make room. NULL: there is no room. */
+struct sn_neigh *sn_neigh_make(struct sn_engine *e, uint16_t port, const struct sn_addr *addr);
+/* The neighbour was heard: what waits leaves. */
+void sn_neigh_learn(struct sn_neigh *h, const uint8_t mac[6], sn_time now);
+/* It is said to have this MAC, unasked: used and checked at once. */
+void sn_neigh_doubt(struct sn_neigh *h, const uint8_t mac[6], sn_time now);
+/* Copies of the first `len` bytes of a frame for every other worker. */
+void sn_neigh_share(struct sn_engine *e, const struct sn_buf *b, uint32_t len, sn_time now);
+
+/* arp.c, ndp.c: one question for this neighbour's MAC. */
+void sn_arp_ask(const struct sn_neigh *h);
+void sn_nd_ask(const struct sn_neigh *h);
+
+#endif

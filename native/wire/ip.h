@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What the layers above IP want to know of a packet, of either family.
+ */
+#ifndef SN_WIRE_IP_H
+#define SN_WIRE_IP_H
+
+#include "sn_base.h"
+
+enum sn_ip_proto { SN_IP_ICMP = 1, SN_IP_TCP = 6, SN_IP_ICMP6 = 58 };
+
+/* The ECN field of `tos` (RFC 3168 5). */
+enum { SN_IP_ECT1 = 1, SN_IP_ECT0 = 2, SN_IP_CE = 3 };
+
+struct sn_ip {
+	struct sn_addr src, dst;
+	uint16_t hdr_len;   /* bytes in front of the upper layer: IPv6 extension headers count */
+	uint16_t total_len; /* header and payload: at most the length given to the parser (Ethernet pads) */
+	uint8_t proto;      /* of the upper layer */
+	uint8_t tos, ttl;   /* IPv6: traffic class, hop limit */
+};
+
+#endif

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "wire/ipv6.h"
+
+/* Next headers (RFC 8200 4). */
+enum { HOP_BY_HOP = 0, ROUTING = 43, FRAGMENT = 44, DESTINATION = 60 };
+
+/* Options of type PAD1 are one byte, all others have a length. */
+enum { PAD1 = 0, OPTION_ACTION = 0xc0 };
+
+/* Options in `len` bytes (RFC 8200 4.2): none is known but padding; some demand that then the packet is discarded. */
+static bool options_good(const uint8_t *p, uint32_t len)
+{
+	for (uint32_t at = 0; at < len;) {
+		if (p[at] == PAD1) {
+			at++;
+			continue;
+		}
+		if (len - at < 2 || len - at - 2 < p[at + 1] || (p[at] & OPTION_ACTION))
+			return false;
+		at += 2u + p[at + 1];
+	}
+	return true;
+}
+
+enum sn_ipv6_verdict sn_ipv6_parse(struct sn_ip *h, const uint8_t *p, uint32_t len)
+{
+	if (len < SN_IPV6_HDR || p[0] >> 4 != 6)
+		return SN_IPV6_BAD;
+	uint32_t total = SN_IPV6_HDR + sn_get16(p + 4), at = SN_IPV6_HDR;
+	if (total > len || total > UINT16_MAX)
+		return SN_IPV6_BAD;
+	h->total_len = (uint16_t)total;
+	h->tos = (uint8_t)(sn_get16(p) >> 4);
+	h->ttl = p[7];
+	memcpy(h->src.b, p + 8, 16);
+	memcpy(h->dst.b, p + 24, 16);
+	uint8_t next = p[6];
+	for (uint32_t n = 0; next == HOP_BY_HOP || next == ROUTING || next == FRAGMENT || next == DESTINATION; n++) {
+		const uint8_t *x = p + at;
+		if (n == SN_IPV6_EXT_MAX || total - at < 8 || (next == HOP_BY_HOP && n > 0))
+			return SN_IPV6_BAD;
+		uint32_t size = next == FRAGMENT ? 8 : 8 + 8u * x[1];
+		if (total - at < size)
+			return SN_IPV6_BAD;
+		if (next == FRAGMENT) {
+			if (sn_get16(x + 2) & 0xfff9) /* offset and M; two bits are reserved */
+				return SN_IPV6_FRAGMENT;
+		} else if (next == ROUTING ? x[3] != 0 : !options_good(x + 2, size - 2))
+			return SN_IPV6_BAD;
+		next = x[0];
+		at += size;
+	}
+	h->proto = next;
+	h->hdr_len = (uint16_t)at;
+	return SN_IPV6_OK;
+}
+
+void sn_ipv6_emit(uint8_t *p, const struct sn_ip *h)
+{
+	sn_put32(p, 6u << 28 | (uint32_t)h->tos << 20);
+	sn_put16(p + 4, (uint16_t)(h->total_len - SN_IPV6_HDR));
+	p[6] = h->proto;
+	p[7] = h->ttl;
+	memcpy(p + 8, h->src.b, 16);
+	memcpy(p + 24, h->dst.b, 16);
+}
+
+struct sn_addr sn_ipv6_all_nodes(void) { return (struct sn_addr){{[0] = 0xff, [1] = 2, [15] = 1}}; }
+
+struct sn_addr sn_ipv6_solicited_node(const struct sn_addr *a)
+{
+	struct sn_addr group = {{[0] = 0xff, [1] = 2, [11] = 1, [12] = 0xff}};
+
+	memcpy(group.b + 13, a->b + 13, 3);
+	return group;
+}
+
+void sn_ipv6_group_mac(uint8_t mac[6], const struct sn_addr *group)
+{
+	mac[0] = mac[1] = 0x33;
+	memcpy(mac + 2, group->b + 12, 4);
+}
