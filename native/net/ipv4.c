@@ -14,17 +14,9 @@ uint32_t sn_net_next_hop(const struct sn_engine *e, uint16_t port, uint32_t dst)
 	return ((p->ip ^ dst) & p->mask) == 0 ? dst : p->gateway;
 }
 
-void sn_ipv4_send(struct sn_engine *e, uint16_t port, uint32_t src, uint32_t dst, uint8_t proto, struct sn_tx *tx,
-		  sn_time now)
+static inline __attribute__((always_inline)) void prepend(struct sn_net_port *p, uint32_t src, uint32_t dst,
+							  uint8_t proto, struct sn_tx *tx)
 {
-	struct sn_net_port *p = &e->net.port[port];
-	uint32_t hop = sn_net_next_hop(e, port, dst);
-
-	if (SN_UNLIKELY(hop == 0)) {
-		e->counters.tx_no_route++;
-		sn_buf_free(tx->hdr);
-		return;
-	}
 	struct sn_ipv4 ip = {.src = src,
 			     .dst = dst,
 			     .id = p->next_id++,
@@ -33,13 +25,44 @@ void sn_ipv4_send(struct sn_engine *e, uint16_t port, uint32_t src, uint32_t dst
 			     .proto = proto,
 			     .tos = tx->flags & SN_TX_ECT0 ? SN_IP_ECT0 : 0,
 			     .total_len = (uint16_t)(SN_IPV4_HDR + tx->hdr->len + tx->payload_len)};
+
 	tx->hdr->data -= SN_IPV4_HDR;
 	tx->hdr->len += SN_IPV4_HDR;
-	tx->port = port;
 	tx->l3_off = SN_ETH_HDR;
 	tx->l4_off = SN_ETH_HDR + SN_IPV4_HDR;
 	sn_ipv4_emit(tx->hdr->data, &ip, tx->flags & SN_TX_CSUM_DONE);
-	sn_neigh_send(e, port, hop, tx, now);
+}
+
+static inline __attribute__((always_inline)) void output(struct sn_engine *e, uint16_t port, uint32_t src, uint32_t dst,
+							 uint8_t proto, struct sn_tx *tx, sn_time now)
+{
+	struct sn_net_port *p = &e->net.port[port];
+	uint32_t hop = ((p->ip ^ dst) & p->mask) == 0 ? dst : p->gateway;
+	struct sn_neigh *h = p->last;
+
+	if (SN_UNLIKELY(hop == 0)) {
+		e->counters.tx_no_route++;
+		sn_buf_free(tx->hdr);
+		return;
+	}
+	tx->port = port;
+	prepend(p, src, dst, proto, tx);
+	if (SN_UNLIKELY(!h || h->ip != hop || h->state == SN_NEIGH_ASKING)) {
+		struct sn_tx own = *tx; /* it may lie where the question for the neighbour goes */
+		sn_neigh_send(e, port, hop, &own, now);
+		return;
+	}
+	h->used = now;
+	tx->hdr->data -= SN_ETH_HDR;
+	tx->hdr->len += SN_ETH_HDR;
+	sn_eth_emit(tx->hdr->data, h->mac, p->mac, SN_ETH_IPV4);
+	sn_engine_emit(e, tx);
+}
+
+void sn_ipv4_send(struct sn_engine *e, uint16_t port, uint32_t src, uint32_t dst, uint8_t proto, struct sn_tx *tx,
+		  sn_time now)
+{
+	output(e, port, src, dst, proto, tx, now);
 }
 
 /* Sum of the payload references, which may join at odd offsets. */
@@ -60,10 +83,12 @@ void sn_net_send_tcp(struct sn_engine *e, uint16_t port, const struct sn_addr *s
 {
 	uint32_t s = sn_addr_v4_get(src), d = sn_addr_v4_get(dst), payload = 0;
 
-	for (uint32_t i = 0; i < tx->nref; i++)
+	if (tx->nref)
+		payload = tx->ref[0].len;
+	for (uint32_t i = 1; i < tx->nref; i++)
 		payload += tx->ref[i].len;
 	tx->payload_len = payload;
-	if (e->net.port[port].tx_csum) {
+	if (SN_LIKELY(e->net.port[port].tx_csum)) {
 		tx->flags &= (uint8_t)~SN_TX_CSUM_DONE;
 	} else {
 		/* TCP headers are a multiple of 4, so the payload starts on an even offset. */
@@ -72,5 +97,5 @@ void sn_net_send_tcp(struct sn_engine *e, uint16_t port, const struct sn_addr *s
 		sn_tcp_set_csum(tx->hdr->data, sn_csum_finish(sn_csum_partial(tx->hdr->data, tx->hdr->len, sum)));
 		tx->flags |= SN_TX_CSUM_DONE;
 	}
-	sn_ipv4_send(e, port, s, d, SN_IP_TCP, tx, now);
+	output(e, port, s, d, SN_IP_TCP, tx, now);
 }

@@ -3,9 +3,9 @@
  * Neighbours: IPv4 addresses on a port's network and their MAC (ARP, RFC 826).
  *
  * Timer of each entry (sn_neigh.timer):
- *   ASKING     1 s, up to SN_NEIGH_TRIES requests; then what waits is dropped and the entry goes
- *   FRESH      when the confirmation is SN_NEIGH_FRESH old: used since then -> CHECKING, else the entry goes
- *   CHECKING   like ASKING, but the old MAC is used meanwhile
+ *   ASKING    1 s, up to SN_NEIGH_TRIES requests; then what waits is dropped and the entry goes
+ *   KNOWN     when the confirmation is SN_NEIGH_FRESH old: used since then -> CHECKING, else the entry goes
+ *   CHECKING  like ASKING, but the old MAC is used meanwhile
  *
  * An entry is made by sending, or by an ARP packet addressed to us. ARP between others only updates what exists.
  * With several workers, ARP addressed to us reaches one of them: it passes copies to its siblings.
@@ -14,22 +14,6 @@
 #include "wire/arp.h"
 #include "wire/eth.h"
 #include "wire/ipv4.h"
-
-enum neigh_state { ASKING, FRESH, CHECKING };
-
-struct sn_neigh {
-	struct sn_timer timer;
-	struct sn_engine *engine;
-	struct sn_neigh *next; /* hash chain */
-	uint32_t ip;
-	uint16_t port;
-	uint8_t state; /* enum neigh_state */
-	uint8_t tries;
-	uint8_t mac[6];
-	uint8_t waiting_count;
-	struct sn_buf *waiting, **waiting_tail; /* frames from the IP header on, oldest first */
-	sn_time used, confirmed;
-};
 
 static const uint8_t broadcast[6] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
 
@@ -91,7 +75,7 @@ static void evict(struct sn_net *n)
 		struct sn_neigh *h = sn_slab_at(&n->neighs, i);
 		if (!h)
 			continue;
-		bool silent = h->state == ASKING, old_silent = oldest && oldest->state == ASKING;
+		bool silent = h->state == SN_NEIGH_ASKING, old_silent = oldest && oldest->state == SN_NEIGH_ASKING;
 		if (!oldest || (silent == old_silent ? h->used < oldest->used : silent))
 			oldest = h;
 	}
@@ -158,12 +142,12 @@ static void on_timer(struct sn_timer *t, sn_time now)
 {
 	struct sn_neigh *h = SN_CONTAINER(t, struct sn_neigh, timer);
 
-	if (h->state == FRESH) {
+	if (h->state == SN_NEIGH_KNOWN) {
 		if (h->used <= h->confirmed) {
 			forget(h);
 			return;
 		}
-		h->state = CHECKING;
+		h->state = SN_NEIGH_CHECKING;
 		h->tries = 0;
 	}
 	if (h->tries < SN_NEIGH_TRIES) {
@@ -249,7 +233,7 @@ void sn_neigh_send(struct sn_engine *e, uint16_t port, uint32_t ip, struct sn_tx
 			if (h)
 				ask(h, now);
 		}
-		if (!h || (e->net.resolved_only && h->state == ASKING)) {
+		if (!h || (e->net.resolved_only && h->state == SN_NEIGH_ASKING)) {
 			e->counters.neigh_pending_drop++;
 			sn_buf_free(tx->hdr);
 			return;
@@ -257,7 +241,7 @@ void sn_neigh_send(struct sn_engine *e, uint16_t port, uint32_t ip, struct sn_tx
 		p->last = h;
 	}
 	h->used = now;
-	if (SN_LIKELY(h->state != ASKING))
+	if (SN_LIKELY(h->state != SN_NEIGH_ASKING))
 		emit_to(e, h, tx);
 	else
 		wait_for(h, tx);
@@ -266,7 +250,7 @@ void sn_neigh_send(struct sn_engine *e, uint16_t port, uint32_t ip, struct sn_tx
 static void learn(struct sn_neigh *h, const uint8_t mac[6], sn_time now)
 {
 	memcpy(h->mac, mac, 6);
-	h->state = FRESH;
+	h->state = SN_NEIGH_KNOWN;
 	h->tries = 0;
 	h->confirmed = now;
 	sn_wheel_arm(&h->engine->wheel, &h->timer, now + SN_NEIGH_FRESH);

@@ -40,6 +40,9 @@ int32_t sn_net_port_add(struct sn_engine *e, const struct sn_net_port_cfg *cfg)
 		return SN_E_EXIST;
 	struct sn_net_port *p = &n->port[n->ports];
 	memset(p, 0, sizeof *p);
+	uint8_t head[8] = {0};
+	memcpy(head, cfg->mac, 6);
+	p->mac_word = sn_eth_dst_word(head);
 	memcpy(p->mac, cfg->mac, 6);
 	p->tx_csum = cfg->tx_csum;
 	p->mtu = cfg->mtu;
@@ -93,12 +96,14 @@ int32_t sn_net_route(const struct sn_engine *e, const struct sn_addr *src, const
 		return SN_E_NETUNREACH;
 	uint32_t ip = sn_addr_v4_get(dst);
 	int32_t gateway = SN_E_NETUNREACH;
+	if (ip >> 28 >= 14) /* multicast, reserved, broadcast: RFC 9293 3.9.1.1 */
+		return SN_E_NETUNREACH;
 	for (uint32_t i = 0; i < n->ports; i++) {
 		const struct sn_net_port *p = &n->port[i];
 		if (only >= 0 && (uint32_t)only != i)
 			continue;
-		if (((p->ip ^ ip) & p->mask) == 0)
-			return (int32_t)i;
+		if (((p->ip ^ ip) & p->mask) == 0) /* not to everybody on the link */
+			return (ip | p->mask) == UINT32_MAX && p->mask < 0xfffffffe ? SN_E_NETUNREACH : (int32_t)i;
 		if (gateway < 0 && p->gateway)
 			gateway = (int32_t)i;
 	}
@@ -110,6 +115,12 @@ static bool source_is_sane(const struct sn_net *n, uint32_t src)
 {
 	uint8_t top = (uint8_t)(src >> 24);
 	return top != 0 && top != 127 && top < 224 && port_of_ip(n, src) < 0;
+}
+
+bool sn_net_frame_sane(const struct sn_net *n, const struct sn_flow *flow)
+{
+	return sn_addr_is_v4(&flow->local) && sn_addr_is_v4(&flow->remote) &&
+	       port_of_ip(n, sn_addr_v4_get(&flow->local)) >= 0 && source_is_sane(n, sn_addr_v4_get(&flow->remote));
 }
 
 static void rx_ipv4(struct sn_engine *e, struct sn_buf *b, const struct sn_net_port *p, sn_time now)
@@ -158,7 +169,7 @@ static struct sn_buf *bring_home(struct sn_engine *e, struct sn_buf *b)
 	return own;
 }
 
-void sn_net_rx(struct sn_engine *e, struct sn_buf *b, sn_time now)
+void sn_net_rx_frame(struct sn_engine *e, struct sn_buf *b, sn_time now)
 {
 	struct sn_eth eth;
 
@@ -167,7 +178,7 @@ void sn_net_rx(struct sn_engine *e, struct sn_buf *b, sn_time now)
 		if (!b)
 			return;
 	}
-	if (SN_LIKELY(b->port < e->net.ports && sn_eth_parse(&eth, b->data, b->len))) {
+	if (b->port < e->net.ports && sn_eth_parse(&eth, b->data, b->len)) {
 		const struct sn_net_port *p = &e->net.port[b->port];
 		bool ours = sn_mac_eq(eth.dst, p->mac);
 		if (SN_LIKELY(ours && eth.type == SN_ETH_IPV4)) {

@@ -6,6 +6,7 @@
  *   neigh.c  neighbour table, ARP
  *   ipv4.c   sending: IPv4 and Ethernet headers, checksums
  *   icmp.c   echo
+ *   recent.c the short way for segments of flows met lately
  *   demux.c  flow and forward tables, port choice
  *   rst.c    RST to segments without a connection
  */
@@ -33,7 +34,25 @@ struct sn_net_limit {
 	uint64_t credit; /* nanoseconds saved up, one event costs SN_SEC / rate */
 };
 
+enum sn_neigh_state { SN_NEIGH_ASKING, SN_NEIGH_KNOWN, SN_NEIGH_CHECKING };
+
+/* A neighbour: neigh.c. */
+struct sn_neigh {
+	struct sn_timer timer;
+	struct sn_engine *engine;
+	struct sn_neigh *next; /* hash chain */
+	uint32_t ip;
+	uint16_t port;
+	uint8_t state; /* enum sn_neigh_state */
+	uint8_t tries;
+	uint8_t mac[6];
+	uint8_t waiting_count;
+	struct sn_buf *waiting, **waiting_tail; /* frames from the IP header on, oldest first */
+	sn_time used, confirmed;
+};
+
 struct sn_net_port {
+	uint64_t mac_word; /* mac as sn_eth_dst_word() gives it */
 	uint8_t mac[6];
 	bool tx_csum;
 	uint16_t mtu;
@@ -44,13 +63,22 @@ struct sn_net_port {
 	struct sn_neigh *last; /* neighbour the last segment went to */
 };
 
+/* A flow of ours that was met lately, by what stands in its packets (network order, as loaded): saves parsing addresses
+ * and the keyed hash. The addresses of an entry passed every check that is made on a frame's. */
+struct sn_net_recent {
+	uint64_t addrs; /* source, destination */
+	uint32_t ports;
+	struct sn_tcp *tcp; /* NULL: empty */
+	struct sn_net_flow *flow;
+};
+
 struct sn_net {
 	struct sn_net_port port[SN_MAX_PORTS];
 	uint32_t ports;
 	/* Flow table: own flows from `nodes`, flows of other workers from `foreign`, in the same chains. */
 	struct sn_net_flow **bucket;
 	uint32_t bucket_mask;
-	struct sn_net_flow *recent[SN_FLOW_RECENT]; /* own flows met lately, by a cheap hash: saves the keyed one */
+	struct sn_net_recent recent[SN_FLOW_RECENT]; /* by a cheap hash */
 	struct sn_slab nodes;
 	struct sn_net_flow *foreign;
 	uint32_t foreign_count; /* power of two */
@@ -63,6 +91,10 @@ struct sn_net {
 	struct sn_net_limit rst_limit, arp_share_limit;
 };
 
+/* net.c: frames of such a flow are not dropped because of their addresses. */
+bool sn_net_frame_sane(const struct sn_net *n, const struct sn_flow *flow);
+/* net.c: any frame. Ownership passes. */
+void sn_net_rx_frame(struct sn_engine *e, struct sn_buf *b, sn_time now);
 bool sn_net_limit_take(struct sn_net_limit *l, uint32_t rate, sn_time now);
 
 /* demux.c */
@@ -75,6 +107,11 @@ static inline void sn_demux_prefetch(const struct sn_net *n, uint64_t hash)
 struct sn_net_flow *sn_demux_lookup(const struct sn_net *n, const struct sn_flow *flow, uint64_t hash);
 /* A TCP segment (from the TCP header on: ip has been parsed), see the order in net.h. Ownership passes. */
 void sn_demux_tcp(struct sn_engine *e, struct sn_buf *b, const struct sn_ipv4 *ip, uint8_t *tcp, sn_time now);
+
+/* recent.c */
+void sn_recent_learn(struct sn_net *n, struct sn_net_flow *f);
+/* The entry of a flow, or NULL. */
+struct sn_net_recent *sn_recent_find(struct sn_net *n, const struct sn_flow *f);
 
 /* neigh.c */
 bool sn_neigh_init(struct sn_engine *e);

@@ -211,7 +211,7 @@ static void rx_raw(const uint8_t dst[6], uint16_t type, const uint8_t *p, uint32
 	b->len = SN_ETH_HDR + len;
 	b->port = port;
 	b->flags = flags;
-	sn_net_rx(fake.e, b, now);
+	sn_net_rx(fake.e, &b, 1, now);
 }
 
 static void rx_arp(uint16_t op, uint32_t sender, uint32_t target, uint8_t flags, sn_time now)
