@@ -5,7 +5,7 @@ HOURS ?= 1
 KIND ?= tcp
 CLANG_FORMAT ?= clang-format-14
 
-.PHONY: help build lint format test unit net fuzz soak congestion bench demo clean
+.PHONY: help build lint format test unit net fuzz soak congestion bench coverage demo clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1	\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -37,6 +37,9 @@ congestion: ## docs/congestion.md and its pictures from the simulator
 
 bench: ## instructions per segment, ACK and connection into docs/performance.md
 	@./sennit bench cost --record
+
+coverage: ## lines of native/tcp and native/wire that tests reach; JSON=1; RECORD=1 writes docs/coverage.md
+	@./sennit test --coverage $(if $(JSON),--json) $(if $(RECORD),--record)
 
 soak: ## random scenarios for HOURS (1); KIND=tcp or mptcp
 	@./sennit sim --soak $(HOURS) --kind $(KIND)

@@ -164,6 +164,12 @@ def python_tests() -> Iterator[Outcome]:
     yield pytest("pytest-unit", "-n", "2", "tests/unit", "tests/sim")
 
 
+def coverage() -> Iterator[Outcome]:
+    """Lines that the tests reach, against the goal of tools/coverage.py."""
+    ok, _ = run("coverage", sys.executable, "-P", "-m", "sennit.tools.coverage", live=True)
+    yield Outcome("coverage", int(ok), int(not ok))
+
+
 def net_tests() -> Iterator[Outcome]:
     """The real runtime against the kernel in network namespaces; needs root."""
     yield pytest("pytest-net", "tests/net")
@@ -171,14 +177,19 @@ def net_tests() -> Iterator[Outcome]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="sennit test", description=__doc__)
-    names = ["lint", "c", "san", "unit", "net", "fuzz"]
+    names = ["lint", "c", "san", "unit", "coverage", "net", "fuzz"]
     parser.add_argument("--only", metavar="STAGES", help=f"comma separated, of: {', '.join(names)}")
     parser.add_argument("--seconds", type=float, default=30, help="time for all fuzz targets together")
     parser.add_argument("--target", help="one fuzz target instead of all")
+    parser.add_argument("--coverage", action="store_true", help="line coverage alone; more with --coverage --help")
+    if "--coverage" in sys.argv[1:]:
+        from sennit.tools import coverage as lines
+
+        sys.exit(lines.main([word for word in sys.argv[1:] if word != "--coverage"]))
     args = parser.parse_args()
     stages: dict[str, Callable[[], Iterator[Outcome]]] = {
-        "lint": lint, "c": c_tests, "san": sanitized_tests, "unit": python_tests, "net": net_tests,
-        "fuzz": lambda: fuzz(args.seconds, args.target),
+        "lint": lint, "c": c_tests, "san": sanitized_tests, "unit": python_tests,
+        "coverage": coverage, "net": net_tests, "fuzz": lambda: fuzz(args.seconds, args.target),
     }  # fmt: skip
     wanted = args.only.split(",") if args.only else names
     if unknown := [w for w in wanted if w not in stages]:

@@ -19,7 +19,7 @@ Every table and picture on this page was made by one command from the engine its
 
 The same build gives the same figures to the last digit. Controls are chosen per connection by name (`newreno`,
 `cubic`, the default, `bbr`, `dctcp`); `native/tcp/cc.h` says what one is. What follows from which RFC and where we
-differ is in `docs/conformance.md`.
+differ is in `docs/conformance-congestion.md`.
 """
 
 
@@ -42,15 +42,26 @@ def _draw(result: Result, path: Path) -> None:
 
 
 def _panel(axis: Any, panel: Panel) -> None:
-    for curve in panel.curves:
-        axis.plot(curve.x, curve.y, curve.style, label=curve.label, linewidth=1, markersize=4)
+    from matplotlib import ticker
+
+    drawstyle = "steps-post" if panel.steps else "default"
+    for c in panel.curves:
+        axis.plot(c.x, c.y, c.style, label=c.label, linewidth=1, markersize=4, color=c.color, drawstyle=drawstyle)
     for at, label in panel.marks:
         axis.axhline(at, color="grey", linestyle=":", linewidth=1, label=label)
     axis.set(xlabel=panel.x, ylabel=panel.y)
     for letter in panel.log:
         getattr(axis, f"set_{letter}scale")("log")
+        scale = getattr(axis, f"{letter}axis")
+        scale.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+        scale.set_major_formatter(ticker.FuncFormatter(lambda value, _at: f"{value:g}"))
+        scale.set_minor_formatter(ticker.NullFormatter())
+    if panel.zero:
+        axis.set_ylim(bottom=0)
     axis.grid(alpha=0.3)
-    axis.legend(fontsize="small")
+    # Above the curves, never on them.
+    columns = 3 if len(panel.curves) + len(panel.marks) in (3, 5, 6) else 2
+    axis.legend(fontsize="small", ncols=columns, loc="lower center", bbox_to_anchor=(0.5, 1.0), frameon=False)
 
 
 def section(result: Result) -> str:

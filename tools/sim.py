@@ -43,46 +43,79 @@ def _moment(text: str) -> tuple[int, float]:
         raise argparse.ArgumentTypeError(f"not PATH@SECONDS: {text}") from None
 
 
+EXAMPLES = """examples:
+  sennit sim --paths 3 --rate 333 --bytes 64M            three paths, as the options say
+  sennit sim --paths 1 --rate 1000 --tcp both --cc bbr   one plain TCP connection at 1 Gbit/s
+  sennit sim --scenario wifi.toml --seed 7 --pcap run --picture run.png
+  sennit sim --random 500 --kind tcp --json              500 random scenarios, seeds 1 to 500
+  sennit sim --random 1 --kind tcp --seed 4711           one of them again, to the bit; --picture, --pcap show it
+"""
+
+
 def make_parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(
         prog="sennit sim",
         description="Run the protocol engine against itself in virtual time. Same options and seed: same run.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    p.add_argument("--paths", type=int, default=3, metavar="N", help="paths between the two hosts, 1 to 8 (3)")
-    p.add_argument("--rate", type=_per_path, default=[333.0], metavar="MBIT", help="Mbit/s per path, 0: no limit (333)")
-    p.add_argument("--delay", type=_per_path, default=[5.0], metavar="MS", help="one-way delay of each path (5)")
-    p.add_argument("--queue", type=_per_path, metavar="MS", help="queue in front of each path (one round trip)")
-    p.add_argument("--loss", type=_per_path, default=[0.0], metavar="P", help="loss probability, both ways")
-    p.add_argument("--jitter", type=_per_path, default=[0.0], metavar="MS")
-    p.add_argument("--reorder", type=_per_path, default=[0.0], metavar="P", help="held back by half the delay")
-    p.add_argument("--duplicate", type=_per_path, default=[0.0], metavar="P")
-    p.add_argument("--corrupt", type=_per_path, default=[0.0], metavar="P", help="one bit flipped")
-    p.add_argument("--shared", action="store_true", help="all paths share the first one's rate and queue")
-    p.add_argument("--down", type=_moment, action="append", default=[], metavar="PATH@S", help="path 0.. goes down")
-    p.add_argument("--up", type=_moment, action="append", default=[], metavar="PATH@S", help="path comes back")
-    p.add_argument("--bytes", type=size, default=64 << 20, metavar="N", help="client to server, per connection (64M)")
-    p.add_argument("--back", type=size, default=0, metavar="N", help="server to client, per connection (0)")
-    p.add_argument("--conns", type=int, default=1, metavar="N", help="connections at once, 1 to 16")
-    p.add_argument("--workers", default="1,1", metavar="A,B", help="workers of client and server, 1 to 4 (1,1)")
-    p.add_argument("--steering", choices=sorted(driver.STEERING), default="rss")
-    p.add_argument("--sched", choices=sorted(driver.SCHEDULERS), default="default")
-    p.add_argument("--cc", default="", metavar="NAME", help="congestion control: cubic, newreno, bbr, dctcp")
-    p.add_argument("--csum", action="store_true", help="both sides ask for DSS checksums")
-    p.add_argument("--family", choices=sorted(driver.FAMILIES), default="ipv4", help="mixed: IPv6 on paths 1, 3, ...")
-    p.add_argument("--tcp", choices=("client", "server", "both"), help="plain TCP on that side")
-    p.add_argument("--read-rate", type=size, default=0, metavar="N", help="the server reads so many bytes/s only")
-    p.add_argument("--mtu", type=int, default=1500)
-    p.add_argument("--scenario", type=Path, metavar="FILE", help="a scenario file (TOML) instead of the options above")
-    p.add_argument("--seed", type=int, help="seed of the run, or of the first random one (1, or what the file says)")
-    p.add_argument("--random", type=int, metavar="N", help="run N random scenarios, seeds --seed and up")
-    p.add_argument("--kind", choices=sorted(sim_random.KINDS), default="mptcp", help="of random scenarios (mptcp)")
-    p.add_argument("--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="processes for random scenarios")
-    p.add_argument("--soak", type=float, metavar="HOURS", help="random scenarios for so long, or until Ctrl-C")
-    p.add_argument("--pcap", default="", metavar="FILE", help="capture of a run to FILE-a.pcapng and FILE-b.pcapng")
-    p.add_argument("--picture", type=Path, metavar="FILE", help="time-sequence picture of a run (.png, .svg, .pdf)")
-    p.add_argument("--json", action="store_true", help="result as JSON on stdout")
-    p.add_argument("--congestion-report", metavar="DIR", help="write congestion.md and pictures into DIR (a minute)")
+    n = p.add_argument_group("the network", "one number for all paths, or one for each with commas between")
+    n.add_argument("--paths", type=int, default=3, metavar="N", help="paths between the two hosts, 1 to 8 (3)")
+    n.add_argument("--rate", type=_per_path, default=[333.0], metavar="MBIT", help="Mbit/s per path, 0: no limit (333)")
+    n.add_argument("--delay", type=_per_path, default=[5.0], metavar="MS", help="one-way delay of each path (5)")
+    n.add_argument("--queue", type=_per_path, metavar="MS", help="queue in front of each path (one round trip)")
+    n.add_argument("--loss", type=_per_path, default=[0.0], metavar="P", help="loss probability, both ways")
+    n.add_argument("--jitter", type=_per_path, default=[0.0], metavar="MS", help="up to so much more delay, in order")
+    n.add_argument("--reorder", type=_per_path, default=[0.0], metavar="P", help="held back by half the delay")
+    n.add_argument("--duplicate", type=_per_path, default=[0.0], metavar="P", help="arrives twice")
+    n.add_argument("--corrupt", type=_per_path, default=[0.0], metavar="P", help="one bit flipped")
+    n.add_argument("--shared", action="store_true", help="all paths share the first one's rate and queue")
+    n.add_argument("--down", type=_moment, action="append", default=[], metavar="PATH@S", help="path 0.. goes down")
+    n.add_argument("--up", type=_moment, action="append", default=[], metavar="PATH@S", help="path comes back")
+    n.add_argument("--mtu", type=int, default=1500, metavar="N", help="bytes of an IP packet on every path (1500)")
+    t = p.add_argument_group("the transfer")
+    t.add_argument("--bytes", type=size, default=64 << 20, metavar="N", help="client to server, per connection (64M)")
+    t.add_argument("--back", type=size, default=0, metavar="N", help="server to client, per connection (0)")
+    t.add_argument("--conns", type=int, default=1, metavar="N", help="connections at once, 1 to 16 (1)")
+    t.add_argument("--workers", default="1,1", metavar="A,B", help="workers of client and server, 1 to 4 (1,1)")
+    t.add_argument("--steering", choices=sorted(driver.STEERING), default="rss", help="frames to workers (rss)")
+    t.add_argument("--sched", choices=sorted(driver.SCHEDULERS), default="default", help="packet scheduler")
+    t.add_argument("--cc", default="", metavar="NAME", help="congestion control: cubic, newreno, bbr, dctcp (cubic)")
+    t.add_argument("--csum", action="store_true", help="both sides ask for DSS checksums")
+    t.add_argument("--tcp", choices=("client", "server", "both"), help="plain TCP on that side")
+    t.add_argument("--read-rate", type=size, default=0, metavar="N", help="the server reads so many bytes/s only")
+    r = p.add_argument_group("other scenarios", "instead of the options above")
+    r.add_argument("--scenario", type=Path, metavar="FILE", help="a scenario file (TOML)")
+    r.add_argument("--random", type=int, metavar="N", help="N random scenarios, seeds --seed and up")
+    r.add_argument("--kind", choices=sorted(sim_random.KINDS), default="mptcp", help="of random scenarios (mptcp)")
+    r.add_argument("--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="processes for random scenarios")
+    r.add_argument("--soak", type=float, metavar="HOURS", help="random scenarios for so long, or until Ctrl-C")
+    r.add_argument("--congestion-report", metavar="DIR", help="write congestion.md and pictures into DIR (two minutes)")
+    o = p.add_argument_group("the run")
+    o.add_argument("--seed", type=int, metavar="N", help="of the run, or of the first random one (1, or the file's)")
+    o.add_argument("--pcap", default="", metavar="FILE", help="capture of a run to FILE-a.pcapng and FILE-b.pcapng")
+    o.add_argument("--picture", type=Path, metavar="FILE", help="time-sequence picture of a run (.png, .svg, .pdf)")
+    o.add_argument("--json", action="store_true", help="result as JSON on stdout")
     return p
+
+
+# What describes a scenario: options that --scenario and --random would have to ignore.
+DESCRIBING = (
+    "paths", "rate", "delay", "queue", "loss", "jitter", "reorder", "duplicate", "corrupt", "shared", "down", "up",
+    "mtu", "bytes", "back", "conns", "workers", "steering", "sched", "cc", "csum", "tcp", "read_rate",
+)  # fmt: skip
+
+
+def _refuse_ignored(o: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
+    """An option that would do nothing is a mistake of whoever gave it."""
+    other = next((name for name in ("scenario", "random", "soak") if getattr(o, name) is not None), None)
+    for name in DESCRIBING if other else ():
+        if getattr(o, name) != parser.get_default(name):
+            raise UsageError(f"--{name.replace('_', '-')} does not go with --{other}, which says by itself what to run")
+    if (o.random or 0) > 1 or o.soak is not None:
+        for name in ("pcap", "picture"):
+            if getattr(o, name):
+                raise UsageError(f"--{name} is of one run: --random 1 --seed N")
 
 
 def _pick(values: Sequence[float] | None, path: int, name: str, paths: int) -> float:
@@ -164,6 +197,8 @@ def run_one(scenario: driver.Scenario, as_json: bool, picture: Path | None = Non
             out = sim_view.watched(msgspec.structs.replace(scenario, segments=str(table)), title)
             if table.exists() and sim_picture.read(table):
                 sim_picture.draw(table, picture, f"{title}, seed {scenario.seed}")
+            else:
+                print(f"sennit: no segment of an established connection was sent: no {picture}", file=sys.stderr)
     if as_json:
         print(msgspec.json.encode(out).decode())
     else:
@@ -233,7 +268,9 @@ def run_random(
 
 def main(argv: Sequence[str] | None = None) -> int:
     """`sennit sim`."""
-    o = make_parser().parse_args(argv)
+    parser = make_parser()
+    o = parser.parse_args(argv)
+    _refuse_ignored(o, parser)
     if o.congestion_report:
         from sennit.tools import congestion_report
 

@@ -143,13 +143,7 @@ void sn_engine_rx(struct sn_engine *e, struct sn_buf **v, uint32_t n, sn_time no
 	if (!n)
 		return;
 	e->counters.rx_bursts++;
-	e->counters.rx_packets += n;
-	for (uint32_t i = 0; i < n; i++) {
-		if (i + 2 < n)
-			__builtin_prefetch(v[i + 2]->data);
-		e->counters.rx_bytes += v[i]->len;
-		sn_net_rx(e, v[i], now);
-	}
+	sn_net_rx(e, v, n, now);
 }
 
 /* Takes a bounded number of submissions of one channel. Returns how many. */
@@ -192,13 +186,15 @@ sn_time sn_engine_poll(struct sn_engine *e, sn_time now, uint32_t *work)
 		}
 	}
 	done += sn_wheel_run(&e->wheel, now);
-	done += sn_mptcp_run(e, now);
-	sn_engine_flush(e);
+	if (e->mptcp.run.n || e->mptcp.zombies || e->channels)
+		done += sn_mptcp_run(e, now);
+	if (e->queued)
+		sn_engine_flush(e);
 	for (uint32_t i = 0; i < e->channels; i++)
 		if (e->channel[i] && e->channel[i]->wake_app)
 			sn_channel_notify_app(e->channel[i]);
 	*work = done;
-	return more || sn_mptcp_runnable(e) ? now : sn_wheel_next(&e->wheel);
+	return more || e->mptcp.run.n ? now : sn_wheel_next(&e->wheel);
 }
 
 bool sn_engine_pending(const struct sn_engine *e)
@@ -265,20 +261,24 @@ bool sn_engine_events_ask(struct sn_engine *e, sn_time now)
 
 void sn_engine_emit(struct sn_engine *e, const struct sn_tx *tx)
 {
-	uint16_t port = tx->port;
+	struct sn_tx_queue *q = &e->out[tx->port];
+	struct sn_tx *to = &q->v[q->n++];
+
+	e->queued = true;
 	e->counters.tx_packets++;
 	e->counters.tx_bytes += tx->hdr->len + tx->payload_len;
-	e->out[port].v[e->out[port].n++] = *tx;
-	if (e->out[port].n == SN_TX_BURST) {
-		e->cfg.hooks.tx(e->cfg.hooks.ctx, port, e->out[port].v, SN_TX_BURST);
-		e->out[port].n = 0;
+	if (SN_UNLIKELY(to != tx))
+		*to = *tx;
+	if (SN_UNLIKELY(q->n == SN_TX_BURST)) {
+		e->cfg.hooks.tx(e->cfg.hooks.ctx, tx->port, q->v, SN_TX_BURST);
+		q->n = 0;
 	}
 }
 
 void sn_engine_flush(struct sn_engine *e)
 {
-	uint32_t ports = sn_net_port_count(e);
-	for (uint32_t p = 0; p < ports; p++) {
+	e->queued = false;
+	for (uint32_t p = 0; p < e->net.ports; p++) {
 		if (!e->out[p].n)
 			continue;
 		e->cfg.hooks.tx(e->cfg.hooks.ctx, (uint16_t)p, e->out[p].v, e->out[p].n);

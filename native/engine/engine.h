@@ -69,12 +69,14 @@ struct sn_engine {
 	struct sn_mptcp mptcp;
 	struct sn_channel *channel[SN_MAX_CHANNELS]; /* NULL: free slot */
 	uint32_t channels;                           /* highest slot in use + 1 */
-	uint64_t ended;    /* bit per slot: the application broke the protocol, everything of it was ended */
-	uint8_t tight;     /* enum sn_tight, as of the last poll */
-	uint32_t rcv_most; /* a connection's receive buffer may grow up to this now */
-	uint32_t ooo_max;  /* buffers that one out-of-order queue may hold now */
+	uint64_t ended; /* bit per slot: the application broke the protocol, everything of it was ended */
+	uint8_t tight;  /* enum sn_tight, as of the last poll */
+	uint32_t pool_size, rcv_plenty; /* rcv_most while less than half of a pool of this size is in use */
+	uint32_t rcv_most;              /* a connection's receive buffer may grow up to this now */
+	uint32_t ooo_max;               /* buffers that one out-of-order queue may hold now */
 	sn_time prune_at;
-	struct {
+	bool queued; /* frames wait in `out` */
+	struct sn_tx_queue {
 		uint32_t n;
 		struct sn_tx v[SN_TX_BURST];
 	} out[SN_MAX_PORTS];
@@ -137,6 +139,11 @@ uint64_t sn_engine_counter(const struct sn_engine *e, uint32_t i);
 
 /* --- for the modules inside ------------------------------------------------------------------------------------- */
 
+/* Where the next frame of a port will stand: built there, it needs no copy. Nothing else may be emitted meanwhile. */
+static inline struct sn_tx *sn_engine_tx_slot(struct sn_engine *e, uint16_t port)
+{
+	return &e->out[port].v[e->out[port].n];
+}
 /* Queues one frame; flushes the port's burst when it is full. Takes tx->hdr. */
 void sn_engine_emit(struct sn_engine *e, const struct sn_tx *tx);
 void sn_engine_flush(struct sn_engine *e);

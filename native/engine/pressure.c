@@ -21,12 +21,10 @@ enum {
 #define PRUNE_EVERY SN_SEC
 
 /* No connection alone shall be able to make the pool short. */
-static uint32_t rcv_most(const struct sn_engine *e, uint32_t free, uint32_t size)
+static uint32_t rcv_most(const struct sn_engine *e, uint32_t size)
 {
 	if (!size)
 		return e->cfg.rcvbuf;
-	if (free < size / 2)
-		return 0;
 	uint64_t part = (uint64_t)size / 4 * BUF_BYTES;
 	return (uint32_t)SN_MIN((uint64_t)e->cfg.rcvbuf, SN_MAX(part, (uint64_t)RCV_FLOOR));
 }
@@ -35,7 +33,11 @@ void sn_pressure_look(struct sn_engine *e, sn_time now)
 {
 	uint32_t size, free = sn_pool_avail(e->cfg.pool, &size);
 
-	e->rcv_most = rcv_most(e, free, size);
+	if (SN_UNLIKELY(size != e->pool_size || !e->rcv_plenty)) {
+		e->pool_size = size;
+		e->rcv_plenty = rcv_most(e, size);
+	}
+	e->rcv_most = free < size / 2 ? 0 : e->rcv_plenty;
 	if (SN_LIKELY(free >= size / 4)) {
 		e->tight = SN_TIGHT_NOT;
 		e->ooo_max = UINT32_MAX;

@@ -15,11 +15,23 @@ void *sn_region_take(struct sn_region *r, size_t size)
 	return r->base + at;
 }
 
+/* Of an odd number, modulo 2^32: every step doubles the bits that are right (Newton). */
+static uint32_t inverse(uint32_t odd)
+{
+	uint32_t x = odd; /* right in the lowest 3 bits */
+
+	for (int i = 0; i < 4; i++)
+		x *= 2 - odd * x;
+	return x;
+}
+
 bool sn_slab_init(struct sn_slab *s, struct sn_region *r, uint32_t count, uint32_t item_size)
 {
 	s->item_size = (item_size + 15u) & ~15u;
 	s->count = count;
 	s->used = s->peak = 0;
+	s->shift = (uint32_t)__builtin_ctz(s->item_size);
+	s->inverse = inverse(s->item_size >> s->shift);
 	s->items = sn_region_take(r, (size_t)count * s->item_size);
 	s->next_free = sn_region_take(r, (size_t)count * sizeof(uint32_t));
 	if (!s->items || !s->next_free)
@@ -32,23 +44,9 @@ bool sn_slab_init(struct sn_slab *s, struct sn_region *r, uint32_t count, uint32
 
 void *sn_slab_take(struct sn_slab *s)
 {
-	uint32_t i = s->free_head;
-	if (i == SN_SLAB_NONE)
-		return NULL;
-	s->free_head = s->next_free[i];
-	s->next_free[i] = SN_SLAB_USED;
-	if (++s->used > s->peak)
-		s->peak = s->used;
-	void *item = s->items + (size_t)i * s->item_size;
-	memset(item, 0, s->item_size);
-	return item;
-}
+	void *item = sn_slab_take_dirty(s);
 
-void sn_slab_put(struct sn_slab *s, void *item)
-{
-	uint32_t i = sn_slab_index(s, item);
-	SN_ASSERT(i < s->count && s->next_free[i] == SN_SLAB_USED);
-	s->next_free[i] = s->free_head;
-	s->free_head = i;
-	s->used--;
+	if (item)
+		memset(item, 0, s->item_size);
+	return item;
 }

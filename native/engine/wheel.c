@@ -36,9 +36,17 @@ static void file(struct sn_wheel *w, struct sn_timer *t)
 	head->prev->next = t;
 	head->prev = t;
 	w->busy[level] |= 1ull << slot;
+	w->levels |= 1u << level;
 	uint64_t work = due >> (LEVEL_BITS * level) << (LEVEL_BITS * level);
 	if (work < w->soon)
 		w->soon = work;
+}
+
+static void slot_empty(struct sn_wheel *w, uint32_t level, uint32_t slot)
+{
+	w->busy[level] &= ~(1ull << slot);
+	if (!w->busy[level])
+		w->levels &= ~(1u << level);
 }
 
 static void unlink_timer(struct sn_wheel *w, struct sn_timer *t)
@@ -47,7 +55,7 @@ static void unlink_timer(struct sn_wheel *w, struct sn_timer *t)
 	t->next->prev = t->prev;
 	struct sn_timer *head = &w->slot[t->level][t->slot];
 	if (head->next == head)
-		w->busy[t->level] &= ~(1ull << t->slot);
+		slot_empty(w, t->level, t->slot);
 	t->next = t->prev = NULL;
 }
 
@@ -69,35 +77,53 @@ void sn_wheel_cancel(struct sn_wheel *w, struct sn_timer *t)
 	w->armed--;
 }
 
-/* Ticks from w->tick to the first tick at which a level has work: to fire (level 0) or to cascade (above). */
-static uint64_t level_distance(const struct sn_wheel *w, int level)
+/* Ticks from w->tick to the first tick at which a busy level has work: to fire (level 0) or to cascade (above). */
+static inline uint64_t level_distance(const struct sn_wheel *w, int level)
 {
-	if (!w->busy[level])
-		return UINT64_MAX;
 	int shift = LEVEL_BITS * level;
-	int at = (int)(w->tick >> shift) & SLOT_MASK;
 	/* A level above 0 whose current slot boundary was already passed finds that slot a full turn away. */
-	bool boundary = (w->tick & ((1ull << shift) - 1)) == 0;
-	int from = boundary ? at : (at + 1) & SLOT_MASK;
-	uint64_t turned = from ? (w->busy[level] >> from) | (w->busy[level] << (64 - from)) : w->busy[level];
-	uint64_t steps = (uint64_t)__builtin_ctzll(turned) + (boundary ? 0 : 1);
-	return (((w->tick >> shift) + steps) << shift) - w->tick;
+	uint64_t boundary = (w->tick + ((1ull << shift) - 1)) >> shift;
+	int from = (int)boundary & SLOT_MASK;
+	uint64_t turned = w->busy[level] >> from | w->busy[level] << (-from & SLOT_MASK);
+	return ((boundary + (uint64_t)__builtin_ctzll(turned)) << shift) - w->tick;
 }
 
 static uint64_t distance(const struct sn_wheel *w)
 {
 	uint64_t best = UINT64_MAX;
-	for (int l = 0; l < SN_WHEEL_LEVELS; l++) {
-		uint64_t d = level_distance(w, l);
+	for (uint32_t left = w->levels; left; left &= left - 1) {
+		uint64_t d = level_distance(w, __builtin_ctz(left));
 		if (d < best)
 			best = d;
 	}
 	return best;
 }
 
-sn_time sn_wheel_next(const struct sn_wheel *w) { return w->armed ? w->soon << SN_WHEEL_SHIFT : SN_TIME_NEVER; }
+/* What comes due at w->tick in the levels above 0 goes down, from the top, so that what falls to this tick is fired in
+ * this turn. */
+static void cascade(struct sn_wheel *w)
+{
+	for (int l = SN_MIN(__builtin_ctzll(w->tick | 1ull << 63) / LEVEL_BITS, SN_WHEEL_LEVELS - 1); l > 0; l--) {
+		uint32_t slot = (uint32_t)(w->tick >> (LEVEL_BITS * l)) & SLOT_MASK;
+		if (!(w->busy[l] >> slot & 1))
+			continue;
+		struct sn_timer *head = &w->slot[l][slot];
+		struct sn_timer list = *head;
+		/* Detach first: a clamped timer may be filed into this very slot again. */
+		list.next->prev = &list;
+		list.prev->next = &list;
+		head->next = head->prev = head;
+		slot_empty(w, (uint32_t)l, slot);
+		while (list.next != &list) {
+			struct sn_timer *t = list.next;
+			list.next = t->next;
+			t->next->prev = &list;
+			file(w, t);
+		}
+	}
+}
 
-uint32_t sn_wheel_run(struct sn_wheel *w, sn_time now)
+uint32_t sn_wheel_run_due(struct sn_wheel *w, sn_time now)
 {
 	uint64_t until = now >> SN_WHEEL_SHIFT;
 	uint32_t fired = 0;
@@ -108,37 +134,19 @@ uint32_t sn_wheel_run(struct sn_wheel *w, sn_time now)
 		if (w->soon > until)
 			break;
 		w->tick += d;
-		/* From the top down, so that what falls to this tick is fired in this turn. */
-		for (int l = SN_WHEEL_LEVELS - 1; l > 0; l--) {
-			if (w->tick & ((1ull << (LEVEL_BITS * l)) - 1))
-				continue;
-			struct sn_timer *head = &w->slot[l][(w->tick >> (LEVEL_BITS * l)) & SLOT_MASK];
-			struct sn_timer list = *head;
-			if (head->next == head)
-				continue;
-			/* Detach first: a clamped timer may be filed into this very slot again. */
-			list.next->prev = &list;
-			list.prev->next = &list;
-			head->next = head->prev = head;
-			w->busy[l] &= ~(1ull << ((w->tick >> (LEVEL_BITS * l)) & SLOT_MASK));
-			while (list.next != &list) {
-				struct sn_timer *t = list.next;
-				list.next = t->next;
-				t->next->prev = &list;
-				file(w, t);
-			}
-		}
+		if ((w->tick & SLOT_MASK) == 0)
+			cascade(w);
 		int slot = (int)w->tick & SLOT_MASK;
 		struct sn_timer *head = &w->slot[0][slot];
 		/* New timers for "now" go to the next tick, so that a timer that re-arms itself cannot hold the loop. */
 		struct sn_timer list = *head;
 		w->tick++;
-		if (head->next == head)
+		if (!(w->busy[0] >> slot & 1))
 			continue;
 		list.next->prev = &list;
 		list.prev->next = &list;
 		head->next = head->prev = head;
-		w->busy[0] &= ~(1ull << slot);
+		slot_empty(w, 0, (uint32_t)slot);
 		while (list.next != &list) {
 			struct sn_timer *t = list.next;
 			/* Still linked while it fires others: a cancel from inside a callback works on the local list. */
@@ -154,8 +162,5 @@ uint32_t sn_wheel_run(struct sn_wheel *w, sn_time now)
 			}
 		}
 	}
-	/* Nothing is due before the next distance(), so no boundary with work is stepped over. */
-	if (w->tick <= until)
-		w->tick = until + 1;
 	return fired;
 }

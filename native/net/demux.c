@@ -72,15 +72,6 @@ struct sn_net_flow *sn_demux_lookup(const struct sn_net *n, const struct sn_flow
 	return f;
 }
 
-/* Where a flow would stand among the recent ones. A peer that makes flows collide only costs itself the shortcut. */
-static struct sn_net_flow **recent(struct sn_net *n, const struct sn_flow *f)
-{
-	uint32_t h = (sn_get32(f->remote.b + 12) ^ ((uint32_t)f->rport << 16 | f->lport)) * 0x9e3779b1u;
-
-	return &n->recent[h >> 24];
-}
-_Static_assert(SN_FLOW_RECENT == 256, "the top byte of the hash");
-
 static void unlink_flow(struct sn_net *n, struct sn_net_flow *flow, uint64_t hash)
 {
 	struct sn_net_flow **at = &n->bucket[hash & n->bucket_mask];
@@ -117,21 +108,32 @@ enum sn_err sn_net_flow_insert(struct sn_engine *e, const struct sn_flow *flow, 
 	node->flow = *flow;
 	node->tcp = tcp;
 	node->owner = (uint16_t)e->cfg.worker;
+	node->hash = hash;
 	link_flow(n, node, hash);
+	if (sn_net_frame_sane(n, flow))
+		sn_recent_learn(n, node);
 	return SN_OK;
 }
 
 void sn_net_flow_remove(struct sn_engine *e, const struct sn_flow *flow)
 {
-	uint64_t hash = sn_demux_hash(e, flow);
-	struct sn_net_flow *f = sn_demux_lookup(&e->net, flow, hash);
+	struct sn_net_recent *r = sn_recent_find(&e->net, flow);
+	struct sn_net_flow *f = r ? r->flow : sn_demux_lookup(&e->net, flow, sn_demux_hash(e, flow));
 
 	if (!f || !f->tcp)
 		return;
-	unlink_flow(&e->net, f, hash);
-	if (*recent(&e->net, flow) == f)
-		*recent(&e->net, flow) = NULL;
+	unlink_flow(&e->net, f, f->hash);
+	if (r)
+		r->tcp = NULL;
 	sn_slab_put(&e->net.nodes, f);
+}
+
+uint32_t sn_net_flow_tag(struct sn_engine *e, const struct sn_flow *flow)
+{
+	struct sn_net_recent *r = sn_recent_find(&e->net, flow);
+
+	/* The bucket is chosen by the lower half: whoever learns the tag learns nothing about that. */
+	return (uint32_t)((r ? r->flow->hash : sn_demux_hash(e, flow)) >> 32);
 }
 
 struct sn_tcp *sn_net_flow_find(const struct sn_engine *e, const struct sn_flow *flow)
@@ -278,14 +280,9 @@ void sn_demux_tcp(struct sn_engine *e, struct sn_buf *b, const struct sn_ip *ip,
 		return;
 	}
 	struct sn_flow flow = {.local = ip->dst, .remote = ip->src, .lport = seg.dport, .rport = seg.sport};
-	struct sn_net_flow **known = recent(&e->net, &flow), *f = *known;
-	uint64_t hash = 0;
-	bool found = SN_LIKELY(f && sn_flow_eq(&f->flow, &flow));
-	if (SN_UNLIKELY(!found)) {
-		hash = sn_demux_hash(e, &flow);
-		/* The checksum takes long enough for the bucket to arrive. */
-		sn_demux_prefetch(&e->net, hash);
-	}
+	uint64_t hash = sn_demux_hash(e, &flow);
+	/* The checksum takes long enough for the bucket to arrive. */
+	sn_demux_prefetch(&e->net, hash);
 	if (SN_UNLIKELY(!(b->flags & SN_BUF_CSUM_GOOD) && !checksum_good(ip, tcp, len))) {
 		e->counters.rx_drop_tcp++;
 		sn_buf_free(b);
@@ -294,10 +291,9 @@ void sn_demux_tcp(struct sn_engine *e, struct sn_buf *b, const struct sn_ip *ip,
 	e->counters.tcp_rx_segments++;
 	e->counters.MPOptBad += seg.mp.bad;
 
-	if (SN_UNLIKELY(!found))
-		f = sn_demux_lookup(&e->net, &flow, hash);
+	struct sn_net_flow *f = sn_demux_lookup(&e->net, &flow, hash);
 	if (SN_LIKELY(f && f->tcp)) {
-		*known = f;
+		sn_recent_learn(&e->net, f);
 		b->data = tcp + seg.hdr_len;
 		b->len = seg.len;
 		e->tcp_ops->input(f->tcp, &seg, b, now);

@@ -205,9 +205,7 @@ static void flush_waiting(struct sn_neigh *h)
 	}
 }
 
-/* Where the last segment did not go, or waits. */
-static __attribute__((noinline)) void send_slowly(struct sn_engine *e, uint16_t port, const struct sn_addr *hop,
-						  struct sn_tx *tx, sn_time now)
+void sn_neigh_send(struct sn_engine *e, uint16_t port, const struct sn_addr *hop, struct sn_tx *tx, sn_time now)
 {
 	struct sn_neigh *h = sn_neigh_find(&e->net, port, hop);
 
@@ -227,18 +225,6 @@ static __attribute__((noinline)) void send_slowly(struct sn_engine *e, uint16_t 
 		emit_to(e, h, tx);
 	else
 		wait_for(h, tx);
-}
-
-void sn_neigh_send(struct sn_engine *e, uint16_t port, const struct sn_addr *hop, struct sn_tx *tx, sn_time now)
-{
-	struct sn_neigh *h = e->net.port[port].last[tx->flags & SN_TX_IPV6 ? SN_FAMILY_6 : SN_FAMILY_4];
-
-	if (SN_LIKELY(h && sn_addr_eq(&h->addr, hop) && h->state != SN_NEIGH_ASKING)) {
-		h->used = now;
-		emit_to(e, h, tx);
-	} else {
-		send_slowly(e, port, hop, tx, now);
-	}
 }
 
 void sn_neigh_learn(struct sn_neigh *h, const uint8_t mac[6], sn_time now)

@@ -43,6 +43,12 @@ static bool source_is_sane(const struct sn_net *n, uint32_t src)
 	return (uint8_t)(top - 1) < 223 && top != 127 && port_of_ip(n, src) < 0;
 }
 
+bool sn_net_frame_sane(const struct sn_net *n, const struct sn_flow *flow)
+{
+	return sn_addr_is_v4(&flow->local) && sn_addr_is_v4(&flow->remote) &&
+	       port_of_ip(n, sn_addr_v4_get(&flow->local)) >= 0 && source_is_sane(n, sn_addr_v4_get(&flow->remote));
+}
+
 static void rx_ipv4(struct sn_engine *e, struct sn_buf *b, const struct sn_net_port *p, sn_time now)
 {
 	struct sn_ipv4 h;
@@ -177,7 +183,7 @@ static __attribute__((noinline)) void rx_other(struct sn_engine *e, struct sn_bu
 	sn_buf_free(b);
 }
 
-void sn_net_rx(struct sn_engine *e, struct sn_buf *b, sn_time now)
+void sn_net_rx_frame(struct sn_engine *e, struct sn_buf *b, sn_time now)
 {
 	if (SN_UNLIKELY(b->pool != e->cfg.pool) && sn_pool_short(b->pool)) {
 		b = bring_home(e, b);

@@ -4,7 +4,8 @@
  * (RFC 791) and IPv6 (RFC 8200), echo (RFC 792, RFC 4443), and the demultiplexer that finds the TCP record of a segment
  * or the worker that owns it.
  *
- * An incoming frame: sn_net_rx -> ethernet -> arp | ip -> icmp, nd | tcp checksum and parse -> demux:
+ * An incoming frame of a flow that was met lately goes to ops->input at once (recent.c). Any other: sn_net_rx_frame ->
+ * ethernet -> arp | ip -> icmp, nd | tcp checksum and parse -> demux:
  *   1. our flow table hit            -> ops->input
  *   2. forward table or port block of another worker -> hooks.forward (counted `misdirected`)
  *   3. SYN                           -> sn_mptcp_syn (listener, MP_JOIN by token; may answer "forward to worker w")
@@ -42,7 +43,10 @@ struct sn_net_flow {
 	uint16_t owner;
 	bool live;          /* forward entries: more than a SYN came, no FIN or RST yet */
 	struct sn_tcp *tcp; /* NULL: the flow belongs to worker `owner` (forward table) */
-	sn_time last_used;  /* forward entries: for ageing */
+	union {
+		sn_time last_used; /* forward entries: for ageing */
+		uint64_t hash;     /* own flows */
+	};
 };
 _Static_assert(sizeof(struct sn_net_flow) == 64, "one cache line");
 
@@ -55,8 +59,8 @@ int32_t sn_net_port_add(struct sn_engine *e, const struct sn_net_port_cfg *cfg);
 /* The configuration a port was added with. */
 void sn_net_port_cfg_get(const struct sn_engine *e, uint16_t port, struct sn_net_port_cfg *out);
 
-/* One received frame; ownership passes. */
-void sn_net_rx(struct sn_engine *e, struct sn_buf *b, sn_time now);
+/* A burst of received frames; ownership passes. */
+void sn_net_rx(struct sn_engine *e, struct sn_buf **v, uint32_t n, sn_time now);
 
 /* Sends one TCP segment of a flow: `tx->hdr` holds the TCP header and options (checksum field zero), payload references
  * are set. Prepends IP and Ethernet, computes checksums if the port does not, resolves the neighbour (queues a bounded
@@ -91,6 +95,8 @@ void sn_net_tcp_syn(struct sn_engine *e, uint16_t port, const struct sn_flow *fl
 /* Flow table. insert fails with SN_E_ADDRINUSE when the 4-tuple exists, SN_E_NOMEM when the table is full. */
 enum sn_err sn_net_flow_insert(struct sn_engine *e, const struct sn_flow *flow, struct sn_tcp *tcp);
 void sn_net_flow_remove(struct sn_engine *e, const struct sn_flow *flow);
+/* An unpredictable number of a 4-tuple, always the same while the secret is. */
+uint32_t sn_net_flow_tag(struct sn_engine *e, const struct sn_flow *flow);
 struct sn_tcp *sn_net_flow_find(const struct sn_engine *e, const struct sn_flow *flow);
 /* Remembers that segments of this flow go to another worker. Bounded: an entry that no more than a SYN was seen of makes
  * room, or one unused for long; false if there is none. */

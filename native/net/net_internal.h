@@ -9,6 +9,7 @@
  *   ndp.c    the same for IPv6
  *   ip.c     sending: next hop, IP header, checksums
  *   icmp.c   echo of both families
+ *   recent.c the short way for segments of IPv4 flows met lately
  *   demux.c  flow and forward tables, port choice
  *   rst.c    RST to segments without a connection
  */
@@ -44,6 +45,7 @@ struct sn_net_if {
 };
 
 struct sn_net_port {
+	uint64_t mac_word; /* mac as sn_eth_dst_word() gives it */
 	uint8_t mac[6];
 	bool tx_csum;
 	uint16_t mtu;
@@ -53,13 +55,22 @@ struct sn_net_port {
 	struct sn_neigh *last[SN_FAMILIES]; /* neighbour the last segment went to */
 };
 
+/* An IPv4 flow of ours that was met lately, by what stands in its packets (network order, as loaded): saves parsing addresses
+ * and the keyed hash. The addresses of an entry passed every check that is made on a frame's. */
+struct sn_net_recent {
+	uint64_t addrs; /* source, destination */
+	uint32_t ports;
+	struct sn_tcp *tcp; /* NULL: empty */
+	struct sn_net_flow *flow;
+};
+
 struct sn_net {
 	struct sn_net_port port[SN_MAX_PORTS];
 	uint32_t ports;
 	/* Flow table: own flows from `nodes`, flows of other workers from `foreign`, in the same chains. */
 	struct sn_net_flow **bucket;
 	uint32_t bucket_mask;
-	struct sn_net_flow *recent[SN_FLOW_RECENT]; /* own flows met lately, by a cheap hash: saves the keyed one */
+	struct sn_net_recent recent[SN_FLOW_RECENT]; /* by a cheap hash */
 	struct sn_slab nodes;
 	struct sn_net_flow *foreign;
 	uint32_t foreign_count; /* power of two */
@@ -72,6 +83,10 @@ struct sn_net {
 	struct sn_net_limit rst_limit, echo_limit, neigh_share_limit;
 };
 
+/* net.c: frames of such a flow are not dropped because of their addresses. */
+bool sn_net_frame_sane(const struct sn_net *n, const struct sn_flow *flow);
+/* net.c: any frame. Ownership passes. */
+void sn_net_rx_frame(struct sn_engine *e, struct sn_buf *b, sn_time now);
 bool sn_net_limit_take(struct sn_net_limit *l, uint32_t rate, sn_time now);
 
 /* route.c: what an interface of a host can be given (RFC 4291 2.5, 2.7). */
@@ -88,9 +103,15 @@ struct sn_net_flow *sn_demux_lookup(const struct sn_net *n, const struct sn_flow
 /* A TCP segment (from the TCP header on: ip has been parsed), see the order in net.h. Ownership passes. */
 void sn_demux_tcp(struct sn_engine *e, struct sn_buf *b, const struct sn_ip *ip, uint8_t *tcp, sn_time now);
 
+/* recent.c */
+void sn_recent_learn(struct sn_net *n, struct sn_net_flow *f);
+/* The entry of a flow, or NULL. */
+struct sn_net_recent *sn_recent_find(struct sn_net *n, const struct sn_flow *f);
+
 /* neigh.c */
 bool sn_neigh_init(struct sn_engine *e);
-/* Frame whose IP packet starts at tx->hdr->data: prepends Ethernet and emits, or waits for the next hop to be resolved. */
+/* Frame whose IP packet starts at tx->hdr->data, not to the neighbour that the last one went to (ip.c): prepends Ethernet
+ * and emits, or waits for the next hop to be resolved. */
 void sn_neigh_send(struct sn_engine *e, uint16_t port, const struct sn_addr *hop, struct sn_tx *tx, sn_time now);
 
 /* arp.c: a received ARP frame, at least an Ethernet header long. Ownership passes. */

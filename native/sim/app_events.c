@@ -59,7 +59,7 @@ void sn_sim_app_complete(struct sn_sim_app *a, uint32_t worker, const struct sn_
 	switch (e->op) {
 	case SN_CQ_LISTENING:
 		if (e->res)
-			sn_sim_fail(sim, "listen fails with %d", e->res);
+			sn_sim_fail(sim, "listen fails: %s", strerror(-e->res));
 		a->all_listen = ++a->listening == a->workers;
 		return;
 	case SN_CQ_CONNECTED: {
@@ -71,7 +71,7 @@ void sn_sim_app_complete(struct sn_sim_app *a, uint32_t worker, const struct sn_
 			return;
 		}
 		if (e->res || !k || k->open) {
-			sn_sim_fail(sim, "connect %llu fails with %d", (unsigned long long)e->user, e->res);
+			sn_sim_fail(sim, "connect %llu fails: %s", (unsigned long long)e->user, strerror(-e->res));
 			return;
 		}
 		k->conn = e->conn;

@@ -77,7 +77,8 @@ static struct next earliest(const struct sn_sim *sim)
 		consider(&n, EVENT, sim->start + sim->cfg->event[sim->next_event].at_ns, 0, 0);
 	for (uint32_t p = 0; p < sim->cfg->paths; p++)
 		consider(&n, HELD, sn_sim_middle_next(&sim->box[p]), 0, p);
-	consider(&n, SCRIPT, sn_sim_fault_end(sim), 0, 0);
+	if (sim->res->faults)
+		consider(&n, SCRIPT, sn_sim_fault_end(sim), 0, 0);
 	for (uint32_t s = 0; s < 2; s++) {
 		for (uint32_t p = 0; p < sim->cfg->paths; p++)
 			consider(&n, ARRIVAL, sn_sim_half_next(&sim->link[s][p]), s, p);

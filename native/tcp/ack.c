@@ -18,24 +18,8 @@ void sn_tcp_delivered(struct sn_tcp *t, struct sn_tcp_txseg *s, struct sn_tcp_ac
 		if (!info->rtt || rtt < info->rtt)
 			info->rtt = SN_MAX(rtt, (sn_time)1);
 	}
-	sn_rate_delivered(t, s, info, now);
-}
-
-static void update_window(struct sn_tcp *t, const struct sn_tcp_seg *seg)
-{
-	if (sn_seq_lt(t->snd_wl1, seg->seq) || (t->snd_wl1 == seg->seq && sn_seq_leq(t->snd_wl2, seg->ack))) {
-		uint32_t wnd = (uint32_t)seg->wnd << t->snd_ws;
-		if (wnd > t->snd_wnd)
-			t->progress = true;
-		t->snd_wnd = wnd;
-		t->max_wnd = SN_MAX(t->max_wnd, wnd);
-		t->snd_wl1 = seg->seq;
-		t->snd_wl2 = seg->ack;
-		if (wnd && t->clock == SN_CLOCK_PERSIST) {
-			sn_tcp_clock_stop(t);
-			t->backoff = 0;
-		}
-	}
+	t->delivered_at = sn_rate_clock(now);
+	sn_rate_newest(t, s, info);
 }
 
 static void take_cumulative(struct sn_tcp *t, uint32_t ack, struct sn_tcp_ackinfo *info, sn_time now)
@@ -86,7 +70,7 @@ void sn_tcp_ack(struct sn_tcp *t, const struct sn_tcp_seg *seg, sn_time now)
 {
 	/* Nothing is in flight, nothing is reported twice: it can only carry a window. */
 	if (!t->txq && seg->ack == t->snd_una && !seg->nsack && !t->tlp_on) {
-		update_window(t, seg);
+		sn_tcp_update_window(t, seg);
 		return;
 	}
 	struct sn_tcp_ackinfo info = {.prior_pipe = sn_tcp_in_flight(t), .prior_fack = t->rack_fack};
@@ -97,7 +81,7 @@ void sn_tcp_ack(struct sn_tcp *t, const struct sn_tcp_seg *seg, sn_time now)
 		return; /* an old ACK, reordered: its SACK blocks are old as well */
 	info.lost_before = t->lost_total;
 	sn_rate_check_limited(t);
-	update_window(t, seg);
+	sn_tcp_update_window(t, seg);
 	if (t->ts_on && (seg->opts & SN_OPT_TS) && seg->ts_ecr) {
 		info.has_ecr = true;
 		info.ecr = seg->ts_ecr;

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * BBR's state machine. A cycle of PROBE_BW is DOWN, CRUISE for two to three seconds (or as many rounds as a Reno flow of
- * the same window would need to fill it again, at most 63), REFILL, UP.
+ * the same window would need to fill it again, at most 40), REFILL, UP. The draft says 63: with as few probes two flows
+ * with a round trip of 10 ms often need more than ten seconds to share a line.
  */
 #include "tcp/tcp.h"
 
 #define PROBE_RTT_TIME (200 * SN_MSEC)
 #define FULL_BW_GROWTH 1.25
-enum { FULL_BW_ROUNDS = 3, STARTUP_LOSSES = 6, RENO_ROUNDS = 63 };
+enum { FULL_BW_ROUNDS = 3, STARTUP_LOSSES = 6, RENO_ROUNDS = 40 };
 
 static void enter(struct sn_bbr *b, enum sn_bbr_state state) { b->state = (uint8_t)state; }
 
@@ -65,13 +66,10 @@ static void start_refill(struct sn_tcp *t)
 static void raise_slope(struct sn_tcp *t)
 {
 	struct sn_bbr *b = &t->ccs.bbr;
-	uint32_t per_round = t->mss << SN_MIN(b->probe_up_rounds, 30);
 
+	b->probe_up_count = SN_MAX(t->cwnd >> b->probe_up_rounds, t->mss);
 	if (b->probe_up_rounds < 30)
 		b->probe_up_rounds++;
-	if (!per_round || per_round > t->cwnd)
-		per_round = t->cwnd;
-	b->probe_up_count = SN_MAX((uint32_t)((uint64_t)t->cwnd * t->mss / SN_MAX(per_round, 1u)), t->mss);
 }
 
 static void start_up(struct sn_tcp *t, sn_time now)

@@ -4,8 +4,6 @@
  */
 #include "tcp/tcp.h"
 
-enum { WINDOW_MAX = 1 << 30 };
-
 static const struct sn_cc_ops *const all[] = {&sn_cc_cubic, &sn_cc_newreno, &sn_cc_bbr, &sn_cc_dctcp};
 
 static const struct sn_cc_ops *look_up(const char *name)
@@ -26,7 +24,7 @@ const struct sn_cc_ops *sn_cc_find(const char *name)
 }
 
 /* Pacing of a window: in slow start twice as fast as it is acknowledged, later a fifth faster. */
-static void pace_window(struct sn_tcp *t)
+void sn_cc_pace(struct sn_tcp *t)
 {
 	if (!t->srtt)
 		return;
@@ -38,43 +36,16 @@ void sn_cc_init(struct sn_tcp *t, sn_time now)
 {
 	/* RFC 6928 2; after a lost SYN the initial window is one segment (RFC 5681 3.1). */
 	t->cwnd = (t->syn_resent ? 1 : t->e->cfg.tcp.initial_window) * t->mss;
-	t->first_us = t->delivered_us = (uint32_t)(now / SN_USEC);
+	t->first_at = t->delivered_at = sn_rate_clock(now);
 	t->ccx.next = now;
 	t->cc->init(t, now);
 	if (t->e->cfg.tcp.pacing && !t->ccx.rate)
-		pace_window(t);
-}
-
-/* In slow start the window may also grow while it is at most twice what is used. */
-static bool window_limited(const struct sn_tcp *t, uint32_t prior_pipe)
-{
-	return t->limited || t->ca == SN_CA_LOSS || (t->cwnd < t->ssthresh && t->cwnd < 2 * prior_pipe);
+		sn_cc_pace(t);
 }
 
 void sn_cc_acked(struct sn_tcp *t, const struct sn_tcp_seg *seg, const struct sn_tcp_ackinfo *info, sn_time now)
 {
-	struct sn_cc_ack a = {.acked = info->acked,
-			      .delivered = info->delivered,
-			      .lost = t->lost_total - info->lost_before,
-			      .rtt = info->rtt,
-			      .now = now,
-			      .prior_pipe = info->prior_pipe};
-
-	sn_rate_sample(t, info, &a.rs);
-	a.ece = t->ccx.ecn && (seg->flags & SN_TH_ECE);
-	/* An algorithm with exact ECN weighs the marks by itself. */
-	if (SN_UNLIKELY(a.ece && !t->cc->exact_ecn && sn_ecn_congestion(t)))
-		t->cc->on_loss(t, now);
-	if (t->cc->own_recovery) {
-		t->cc->on_ack(t, &a);
-	} else if (info->acked && t->ca != SN_CA_RECOVERY && (!a.ece || t->cc->exact_ecn)) {
-		/* RFC 3168 6.1.2: a window does not grow by an ACK with ECE. */
-		a.limited = window_limited(t, info->prior_pipe);
-		t->cc->on_ack(t, &a);
-	}
-	t->cwnd = SN_MIN(t->cwnd, (uint32_t)WINDOW_MAX);
-	if (t->e->cfg.tcp.pacing && !t->cc->own_recovery)
-		pace_window(t);
+	sn_cc_feed(t, info, t->ccx.ecn && (seg->flags & SN_TH_ECE), now);
 }
 
 void sn_cc_idle(struct sn_tcp *t, sn_time now)

@@ -76,7 +76,7 @@ struct sn_cc_ack {
 	uint32_t prior_pipe; /* in flight before this ACK */
 	bool limited;        /* the window limited sending: only then it may grow (RFC 9293 via RFC 7661's argument) */
 	bool ece;            /* the ACK carries ECE */
-	struct sn_rate_sample rs;
+	struct sn_rate_sample rs; /* set with own_recovery only */
 };
 
 struct sn_cc_ops {
@@ -126,6 +126,8 @@ struct sn_cc_common {
 void sn_cc_init(struct sn_tcp *t, sn_time now);
 /* Once per ACK of outstanding data, losses marked, before sn_tcp_recovery(): rate sample, ECN, on_ack. */
 void sn_cc_acked(struct sn_tcp *t, const struct sn_tcp_seg *seg, const struct sn_tcp_ackinfo *info, sn_time now);
+/* Sets the pacing rate from the window. */
+void sn_cc_pace(struct sn_tcp *t);
 /* RFC 5681 4.1, RFC 6928 2: before sending after an idle time. */
 void sn_cc_idle(struct sn_tcp *t, sn_time now);
 
@@ -138,11 +140,6 @@ void sn_newreno_init(struct sn_tcp *t, struct sn_newreno *c);
 void sn_newreno_grow(struct sn_tcp *t, struct sn_newreno *c, const struct sn_cc_ack *a);
 
 /* --- rate.c --- */
-/* A segment is handed to the network. */
-void sn_rate_sent(struct sn_tcp *t, struct sn_tcp_txseg *s, sn_time now);
-/* It is known to be delivered. */
-void sn_rate_delivered(struct sn_tcp *t, struct sn_tcp_txseg *s, struct sn_tcp_ackinfo *info, sn_time now);
-void sn_rate_sample(struct sn_tcp *t, const struct sn_tcp_ackinfo *info, struct sn_rate_sample *rs);
 /* The owner let room go by: samples say nothing about the network until what is in flight is delivered. */
 void sn_rate_check_limited(struct sn_tcp *t);
 

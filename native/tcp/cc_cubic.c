@@ -9,13 +9,11 @@
 #define CUBIC_BETA  0.7
 #define CUBIC_ALPHA (3.0 * (1.0 - CUBIC_BETA) / (1.0 + CUBIC_BETA))
 
-/* x >= 0; Newton's iteration from a power-of-two guess converges in a few steps. */
+/* x > 0; Newton's iteration from a power-of-two guess converges in a few steps. */
 static double cube_root(double x)
 {
 	double r = 1;
 
-	if (x <= 0)
-		return 0;
 	while (r * r * r < x)
 		r *= 2;
 	for (int i = 0; i < 6; i++)
@@ -137,11 +135,13 @@ static void on_restart(struct sn_tcp *t, sn_time idle, sn_time now)
 	q->last_ack = now;
 }
 
-/* 4.9: the curve goes on where it was. */
+/* 4.9: the curve goes on where it was; 4.9.2: unless the window has outgrown what it was. */
 static void on_undo(struct sn_tcp *t, sn_time now)
 {
 	struct sn_cubic *q = &t->ccs.cubic;
 
+	if (t->cwnd > t->undo_cwnd)
+		return;
 	q->c = q->undo;
 	if (q->c.epoch && q->last_ack)
 		q->c.epoch += now - q->last_ack;

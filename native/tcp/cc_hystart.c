@@ -61,7 +61,8 @@ static void watch_rtt(struct sn_hystart *h, sn_time rtt)
 uint32_t sn_slow_start(struct sn_tcp *t, struct sn_hystart *h, const struct sn_cc_ack *a)
 {
 	/* After a timeout what is acknowledged may have been sent long ago: RFC 3465 2.3. */
-	uint32_t grow = SN_MIN(a->acked, (t->ca == SN_CA_LOSS ? 2u : (uint32_t)L) * t->mss);
+	uint32_t most = t->ca == SN_CA_LOSS ? 2 * t->mss : t->ccx.rate ? UINT32_MAX : L * t->mss;
+	uint32_t grow = SN_MIN(a->acked, most);
 	uint32_t rest = a->acked - grow;
 
 	if (h->on && a->rtt)

@@ -32,6 +32,9 @@ void sn_ecn_receive(struct sn_tcp *t, const struct sn_tcp_seg *seg, const struct
 {
 	bool marked = b->flags & SN_BUF_CE;
 
+	/* RFC 3168 6.1.5: what was received before says nothing; anybody may have sent it. */
+	if (seg->len && sn_seq_leq(seg->seq + seg->len, t->rcv_nxt))
+		return;
 	if (marked)
 		t->e->counters.tcp_ce_rx++;
 	if (t->cc->exact_ecn) {
@@ -54,7 +57,8 @@ bool sn_ecn_send(struct sn_tcp *t, const struct sn_tcp_txseg *s, bool again, uin
 {
 	if (t->ccx.echo)
 		*flags |= SN_TH_ECE;
-	if (!s || !s->len || (again && !t->cc->exact_ecn))
+	/* A sender that answers no marks (own_recovery: BBR's model) must not keep routers from dropping instead (RFC 3168 5). */
+	if (!s || !s->len || (again && !t->cc->exact_ecn) || t->cc->own_recovery)
 		return false;
 	if (t->ccx.cwr_owed && !again) {
 		*flags |= SN_TH_CWR;

@@ -240,7 +240,7 @@ static bool synchronised_input(struct sn_tcp *t, const struct sn_tcp_seg *seg, s
 		return false;
 	/* RFC 7323 4.3 (2): only from a segment that covers the last ACK sent. */
 	if (t->ts_on && (seg->opts & SN_OPT_TS) && sn_seq_leq(seg->seq, t->rcv_acked) &&
-	    (int32_t)(seg->ts_val - t->ts_recent) >= 0) {
+	    ((int32_t)(seg->ts_val - t->ts_recent) >= 0 || now - t->ts_recent_at >= PAWS_AGE)) {
 		t->ts_recent = seg->ts_val;
 		t->ts_recent_at = now;
 	}
@@ -264,7 +264,7 @@ static bool synchronised_input(struct sn_tcp *t, const struct sn_tcp_seg *seg, s
 	return taken;
 }
 
-void sn_tcp_input(struct sn_tcp *t, const struct sn_tcp_seg *seg, struct sn_buf *b, sn_time now)
+void sn_tcp_input_any(struct sn_tcp *t, const struct sn_tcp_seg *seg, struct sn_buf *b, sn_time now)
 {
 	bool taken = false;
 
@@ -277,19 +277,5 @@ void sn_tcp_input(struct sn_tcp *t, const struct sn_tcp_seg *seg, struct sn_buf 
 		taken = time_wait_input(t, seg, b, now);
 	else
 		taken = synchronised_input(t, seg, b, now);
-	if (!taken)
-		sn_buf_free(b);
-	if (t->fin_wanted)
-		sn_tcp_emit_fin(t, now);
-	if (t->progress) {
-		t->progress = false;
-		t->ccx.asked = now;
-		if (t->owner)
-			t->up->acked(t->owner, now);
-	}
-	if (t->frto == SN_FRTO_HOLD && !t->dead)
-		sn_tcp_frto_settle(t, now);
-	if (!t->dead)
-		sn_tcp_ack_owed(t, now);
-	sn_tcp_leave(t);
+	sn_tcp_input_end(t, b, taken, now);
 }

@@ -18,7 +18,7 @@ void sn_tcp_cfg_default(struct sn_tcp_cfg *cfg)
 		.rto_max = 60 * SN_SEC,
 		.time_wait = 10 * SN_SEC,
 		.fin_wait = 10 * SN_SEC,
-		.syn_retries = 6,
+		.syn_retries = 7, /* 183 s: RFC 9293 3.8.3 wants three minutes */
 		.retries = 12,
 		.patience = 100 * SN_SEC,
 		.initial_window = 10,
@@ -87,18 +87,16 @@ static struct sn_tcp *take(struct sn_engine *e, const struct sn_tcp_open *o)
 	t->snd_nxt = t->iss + 1;
 	t->rcv_space = o->rcv_space;
 	t->rcv_tuned = SN_MIN(o->rcv_space, e->cfg.tcp.rcv_initial);
-	while (t->rcv_ws < MAX_WSCALE && o->rcv_space >> t->rcv_ws > 65535)
-		t->rcv_ws++;
+	if (o->rcv_space > 65535) /* the smallest shift that makes it fit 16 bits */
+		t->rcv_ws = (uint8_t)SN_MIN(16 - __builtin_clz(o->rcv_space), MAX_WSCALE);
 	t->rto = e->cfg.tcp.rto_initial;
 	t->ssthresh = INT32_MAX;
 	t->quick = SN_TCP_QUICK_ACKS;
 	t->peer_mss = DEFAULT_MSS;
 	sn_tcp_set_mss(t);
 	/* A timestamp clock of this flow's own (RFC 7323 5.4) that goes on over its incarnations (RFC 6191). */
-	t->ts_off = sn_engine_isn(e, &o->flow, 0) * 0x9e3779b1u;
-	struct sn_net_port_cfg port;
-	sn_net_port_cfg_get(e, o->port, &port);
-	t->want_sum = !port.tx_csum || e->cfg.csum;
+	t->ts_off = sn_net_flow_tag(e, &o->flow);
+	t->want_sum = !e->net.port[o->port].tx_csum || e->cfg.csum;
 	sn_tcp_timers_init(t);
 	return t;
 }

@@ -9,8 +9,12 @@ static void op_credit(struct sn_tcp *t, sn_time now)
 	if (t->dead || !t->owner || t->state < SN_TCP_ESTABLISHED || t->fin_done)
 		return;
 	int32_t left = t->shared ? (int32_t)t->adv_wnd : (int32_t)(t->rcv_adv - t->rcv_nxt);
+	int32_t worth = (int32_t)SN_MIN(t->rcv_tuned / 2, 2 * t->peer_mss);
+	/* What is left of the window is nearly all that it may be: no need to ask for more. */
+	if (!t->shared && (int32_t)t->rcv_tuned - left < worth)
+		return;
 	int32_t grown = (int32_t)sn_tcp_window(t) - SN_MAX(left, 0);
-	if (grown >= (int32_t)SN_MIN(t->rcv_tuned / 2, 2 * t->peer_mss))
+	if (grown >= worth)
 		sn_tcp_emit_ack(t, t->snd_nxt, now);
 }
 

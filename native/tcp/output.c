@@ -19,7 +19,7 @@ struct build {
 	uint16_t payload_sum;
 };
 
-uint32_t sn_tcp_window(struct sn_tcp *t)
+static inline uint32_t window(struct sn_tcp *t)
 {
 	int32_t left = (int32_t)(t->rcv_adv - t->rcv_nxt);
 	uint32_t keep = left > 0 ? (uint32_t)left : 0;
@@ -36,10 +36,12 @@ uint32_t sn_tcp_window(struct sn_tcp *t)
 	return w;
 }
 
+uint32_t sn_tcp_window(struct sn_tcp *t) { return window(t); }
+
 /* The window field, and what was promised with it. */
-static uint16_t window_field(struct sn_tcp *t, bool syn)
+static inline uint16_t window_field(struct sn_tcp *t, bool syn)
 {
-	uint32_t w = sn_tcp_window(t), ws = syn ? 0 : t->rcv_ws;
+	uint32_t w = window(t), ws = syn ? 0 : t->rcv_ws;
 	uint32_t field = SN_MIN(w >> ws, 65535u);
 
 	if (!t->shared) {
@@ -76,7 +78,8 @@ static uint32_t put_syn_options(struct sn_tcp *t, uint8_t *p, sn_time now)
 	return n;
 }
 
-static uint32_t put_options(struct sn_tcp *t, uint8_t *p, const struct build *b, sn_time now)
+static inline __attribute__((always_inline)) uint32_t put_options(struct sn_tcp *t, uint8_t *p, const struct build *b,
+								  sn_time now)
 {
 	bool syn = b->flags & SN_TH_SYN;
 	uint32_t n = 0;
@@ -111,7 +114,7 @@ static uint32_t put_options(struct sn_tcp *t, uint8_t *p, const struct build *b,
 
 /* Points tx at the payload of a record. False if it lies in more than SN_TX_REFS pieces
  * or in a buffer of our own. */
-static bool reference(struct sn_tx *tx, const struct sn_tcp_txseg *s)
+static inline bool reference(struct sn_tx *tx, const struct sn_tcp_txseg *s)
 {
 	uint32_t left = s->len, off = s->off;
 
@@ -157,52 +160,51 @@ static bool copy_payload(const struct sn_buf *b, const struct sn_tcp_txseg *s)
 	return true;
 }
 
-static bool transmit(struct sn_tcp *t, struct build *b, sn_time now)
+/* Inlined into what calls it: for a pure ACK and for data little of it remains. */
+static inline __attribute__((always_inline)) bool transmit(struct sn_tcp *t, struct build *b, sn_time now)
 {
 	struct sn_engine *e = t->e;
-	struct sn_tx tx = {.port = t->port};
+	struct sn_tx *tx = sn_engine_tx_slot(e, t->port); /* `ref` beyond nref is never read */
 	int32_t sum = -1;
 	uint32_t copied = 0;
 
-	tx.hdr = sn_buf_alloc(e->cfg.pool);
-	if (SN_UNLIKELY(!tx.hdr)) {
+	tx->port = t->port;
+	tx->nref = 0;
+	tx->flags = 0;
+	tx->hdr = sn_buf_alloc(e->cfg.pool);
+	if (SN_UNLIKELY(!tx->hdr)) {
 		e->counters.tx_nobuf++;
 		return false;
 	}
-	uint8_t *p = tx.hdr->base + SN_HEADROOM;
+	uint8_t *p = tx->hdr->base + SN_HEADROOM;
 	const uint8_t *copy = p + SN_TCP_HDR_MIN + SN_TCP_OPT_MAX;
 	if (b->s && b->s->len) {
-		if (reference(&tx, b->s)) {
+		if (reference(tx, b->s)) {
 			if (t->want_sum)
-				sum = b->payload_sum = sum_of(&tx);
-		} else if (copy_payload(tx.hdr, b->s)) {
+				sum = b->payload_sum = sum_of(tx);
+		} else if (copy_payload(tx->hdr, b->s)) {
 			copied = b->s->len;
-			tx.nref = 0;
+			tx->nref = 0;
 			if (t->want_sum)
 				b->payload_sum = sn_csum_fold(sn_csum_partial(copy, copied, 0));
 		} else {
 			e->counters.tx_nobuf++;
-			sn_buf_free(tx.hdr);
+			sn_buf_free(tx->hdr);
 			return false;
 		}
 	}
-	struct sn_tcp_seg h;
-	h.sport = t->flow.lport;
-	h.dport = t->flow.rport;
-	h.seq = b->seq;
-	h.ack = b->flags & SN_TH_ACK ? t->rcv_nxt : 0;
-	h.flags = b->flags;
-	if (t->ccx.ecn && !(b->flags & (SN_TH_SYN | SN_TH_RST)) && sn_ecn_send(t, b->s, b->again, &h.flags))
-		tx.flags |= SN_TX_ECT0;
-	h.wnd = window_field(t, b->flags & SN_TH_SYN);
-	h.urg = 0;
+	uint8_t flags = b->flags;
+	if (SN_UNLIKELY(t->ccx.ecn) && !(b->flags & (SN_TH_SYN | SN_TH_RST)) && sn_ecn_send(t, b->s, b->again, &flags))
+		tx->flags |= SN_TX_ECT0;
+	uint16_t wnd = window_field(t, b->flags & SN_TH_SYN);
 	uint32_t opt_len = put_options(t, p + SN_TCP_HDR_MIN, b, now);
-	sn_tcp_emit(p, &h, opt_len);
-	tx.hdr->data = p;
-	tx.hdr->len = SN_TCP_HDR_MIN + opt_len;
+	sn_tcp_put_header(p, t->flow.lport, t->flow.rport, b->seq, b->flags & SN_TH_ACK ? t->rcv_nxt : 0, opt_len,
+			  flags, wnd);
+	tx->hdr->data = p;
+	tx->hdr->len = SN_TCP_HDR_MIN + opt_len;
 	if (copied) { /* the net layer sees it as part of the header */
-		memmove(p + tx.hdr->len, copy, copied);
-		tx.hdr->len += copied;
+		memmove(p + tx->hdr->len, copy, copied);
+		tx->hdr->len += copied;
 	}
 	if (b->flags & SN_TH_ACK) { /* whatever it is, it carries the ACK that was owed */
 		t->rcv_acked = t->rcv_nxt;
@@ -210,8 +212,13 @@ static bool transmit(struct sn_tcp *t, struct build *b, sn_time now)
 	}
 	t->segs_sent++;
 	e->counters.tcp_tx_segments++;
-	sn_net_send_tcp(e, t->port, &t->flow.local, &t->flow.remote, &tx, sum, now);
+	sn_net_send_tcp(e, t->port, &t->flow.local, &t->flow.remote, tx, sum, now);
 	return true;
+}
+
+static __attribute__((noinline)) bool transmit_control(struct sn_tcp *t, struct build *b, sn_time now)
+{
+	return transmit(t, b, now);
 }
 
 bool sn_tcp_emit_syn(struct sn_tcp *t, sn_time now)
@@ -223,7 +230,7 @@ bool sn_tcp_emit_syn(struct sn_tcp *t, sn_time now)
 		b.flags |= SN_TH_ACK;
 	}
 	b.flags |= sn_ecn_syn_flags(t, b.kind == SN_SEG_SYNACK);
-	return transmit(t, &b, now);
+	return transmit_control(t, &b, now);
 }
 
 bool sn_tcp_emit_ack(struct sn_tcp *t, uint32_t seq, sn_time now)
@@ -238,10 +245,11 @@ bool sn_tcp_emit_rst(struct sn_tcp *t, sn_time now)
 	struct build b = {.kind = SN_SEG_RST, .flags = SN_TH_RST | SN_TH_ACK, .seq = t->snd_nxt};
 
 	t->e->counters.tcp_rst_tx++;
-	return transmit(t, &b, now);
+	return transmit_control(t, &b, now);
 }
 
-bool sn_tcp_emit_seg(struct sn_tcp *t, struct sn_tcp_txseg *s, bool again, sn_time now)
+static inline __attribute__((always_inline)) bool emit_record(struct sn_tcp *t, struct sn_tcp_txseg *s, bool again,
+							      sn_time now)
 {
 	struct build b = {
 		.kind = s->len ? SN_SEG_DATA : SN_SEG_ACK, .flags = SN_TH_ACK, .seq = s->seq, .s = s, .again = again};
@@ -258,20 +266,36 @@ bool sn_tcp_emit_seg(struct sn_tcp *t, struct sn_tcp_txseg *s, bool again, sn_ti
 	t->prr_out += sn_txseg_size(s);
 	if (t->ccx.rate)
 		sn_pace_sent(t, sn_txseg_size(s), now);
-	if (again) {
-		sn_tcp_undo_sent(t, s, now);
-		sn_tcp_note_retransmit(t, s);
-		t->retrans++;
-		t->bytes_retrans += s->len;
-		t->e->counters.tcp_retrans++;
-	}
+	return true;
+}
+
+bool sn_tcp_emit_again(struct sn_tcp *t, struct sn_tcp_txseg *s, sn_time now)
+{
+	if (!emit_record(t, s, true, now))
+		return false;
+	sn_tcp_undo_sent(t, s, now);
+	sn_tcp_note_retransmit(t, s);
+	t->retrans++;
+	t->bytes_retrans += s->len;
+	t->e->counters.tcp_retrans++;
+	return true;
+}
+
+bool sn_tcp_emit_new(struct sn_tcp *t, struct sn_tcp_txseg *s, sn_time now)
+{
+	s->seq = t->snd_nxt;
+	s->sends = 0;
+	if (!emit_record(t, s, false, now))
+		return false;
+	sn_tcp_txq_append(t, s);
+	t->snd_nxt += sn_txseg_size(s);
+	if (SN_UNLIKELY(!sn_tcp_rtx_running(t)))
+		sn_tcp_rtx_restart(t, now);
 	return true;
 }
 
 void sn_tcp_ack_owed(struct sn_tcp *t, sn_time now)
 {
-	if (!t->ack_now)
-		return;
 	if (!sn_tcp_emit_ack(t, t->snd_nxt, now)) {
 		t->ack_later = true;
 		sn_tcp_delack_arm(t, now);

@@ -184,19 +184,6 @@ static void take_contiguous(struct sn_tcp *t, struct sn_buf *tail)
 
 /* --- in order ----------------------------------------------------------------------------------------------------- */
 
-static void owe_ack(struct sn_tcp *t, sn_time now)
-{
-	if (t->quick) {
-		t->quick--;
-		t->ack_now = true;
-	} else if (t->rcv_nxt - t->rcv_acked > t->rcv_mss) { /* the second full-sized segment */
-		t->ack_now = true;
-	} else {
-		t->ack_later = true;
-		sn_tcp_delack_arm(t, now);
-	}
-}
-
 static void deliver(struct sn_tcp *t, struct sn_buf *b, sn_time now)
 {
 	uint32_t from = t->rcv_nxt;
@@ -207,7 +194,7 @@ static void deliver(struct sn_tcp *t, struct sn_buf *b, sn_time now)
 		t->ack_now = true; /* it fills a hole, or part of one */
 		take_contiguous(t, b);
 	} else {
-		owe_ack(t, now);
+		sn_tcp_owe_ack(t, now);
 	}
 	t->bytes_received += t->rcv_nxt - from;
 	if (t->owner) {
@@ -225,15 +212,9 @@ void sn_tcp_receive(struct sn_tcp *t, const struct sn_tcp_seg *seg, struct sn_bu
 	uint32_t edge = sn_tcp_rcv_edge(t);
 
 	b->seq = seg->seq;
-	/* One-way data after a pause: the peer starts from a small window, or it is a lone message. Where we answer, the
-	 * answer will carry the ACK. */
-	if (now - t->last_recv > t->rto && t->last_send <= t->last_recv)
-		t->quick = SN_TCP_QUICK_ACKS;
-	t->last_recv = now;
+	sn_tcp_data_came(t, seg->len, now);
 	if (t->fin_seen && sn_seq_lt(t->fin_seq, edge))
 		edge = t->fin_seq;
-	if (seg->len > t->rcv_mss)
-		t->rcv_mss = SN_MIN(seg->len, t->peer_mss);
 	if (sn_seq_lt(b->seq, t->rcv_nxt)) {
 		uint32_t cut = t->rcv_nxt - b->seq;
 		if (cut >= b->len) {

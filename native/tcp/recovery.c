@@ -91,14 +91,12 @@ static void frto_input(struct sn_tcp *t, const struct sn_tcp_ackinfo *info, bool
 		else if (dup || info->sacked)
 			t->cwnd = 3 * t->mss;
 		break;
-	default: break;
 	}
 }
 
 void sn_tcp_frto_settle(struct sn_tcp *t, sn_time now)
 {
-	if (t->frto != SN_FRTO_HOLD)
-		return;
+	SN_ASSERT(t->frto == SN_FRTO_HOLD);
 	t->frto = t->snd_nxt == t->frto_nxt ? SN_FRTO_OFF : SN_FRTO_SECOND;
 	if (t->frto == SN_FRTO_OFF)
 		sn_tcp_send_lost(t, now);
@@ -108,8 +106,7 @@ void sn_tcp_rack_expired(struct sn_tcp *t, sn_time now)
 {
 	const struct sn_tcp_ackinfo none = {.lost = true};
 
-	if (!t->txq)
-		return;
+	SN_ASSERT(t->txq);
 	if (sn_tcp_rack_detect(t, now))
 		sn_tcp_recovery(t, &none, false, now);
 	sn_tcp_send_lost(t, now);
@@ -168,7 +165,7 @@ void sn_tcp_send_lost(struct sn_tcp *t, sn_time now)
 			break;
 		if (!t->force_rtx && sn_pace_blocked(t, now))
 			break;
-		if (!sn_tcp_emit_seg(t, s, true, now))
+		if (!sn_tcp_emit_again(t, s, now))
 			break;
 		t->force_rtx = false;
 		/* The ACK of this is a round trip away: RTO counts from here (RFC 6675 5.1). */

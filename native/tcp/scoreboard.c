@@ -9,7 +9,7 @@
  */
 #include "tcp/tcp.h"
 
-static void drop_refs(struct sn_tcp_txseg *s)
+void sn_txseg_drop_refs_many(struct sn_tcp_txseg *s)
 {
 	uint32_t left = s->len, off = s->off;
 
@@ -24,20 +24,6 @@ static void drop_refs(struct sn_tcp_txseg *s)
 		left -= n;
 		off = 0;
 	}
-}
-
-void sn_tcp_txq_append(struct sn_tcp *t, struct sn_tcp_txseg *s)
-{
-	s->next = NULL;
-	s->prev = t->txq_tail;
-	if (t->txq_tail)
-		t->txq_tail->next = s;
-	else
-		t->txq = s;
-	t->txq_tail = s;
-	if (!t->loss_edge)
-		t->loss_edge = s;
-	t->pipe += sn_txseg_pipe(s);
 }
 
 static void replace_hint(struct sn_tcp *t, const struct sn_tcp_txseg *old, struct sn_tcp_txseg *new)
@@ -138,7 +124,7 @@ void sn_tcp_txq_drop_head(struct sn_tcp *t)
 		next->prev = NULL;
 	else
 		t->txq_tail = NULL;
-	drop_refs(s);
+	sn_txseg_drop_refs(s);
 	sn_slab_put(&t->e->tcp.segs, s);
 }
 
@@ -181,7 +167,7 @@ bool sn_tcp_txq_own(struct sn_tcp *t)
 		b->data = b->base;
 		b->len = s->len;
 		sn_txseg_read(s, b->data);
-		drop_refs(s);
+		sn_txseg_drop_refs(s);
 		s->copy = b;
 		s->off = SN_TXS_OWN;
 	}
@@ -292,8 +278,7 @@ void sn_tcp_sack_apply(struct sn_tcp *t, const struct sn_tcp_seg *seg, struct sn
 
 void sn_tcp_mark(struct sn_tcp *t, struct sn_tcp_txseg *s)
 {
-	if (waits(s))
-		return;
+	SN_ASSERT(!waits(s));
 	t->lost_total += sn_txseg_size(s);
 	t->pipe -= sn_txseg_pipe(s);
 	lists_remove(t, s);

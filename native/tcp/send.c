@@ -54,10 +54,12 @@ uint32_t sn_tcp_room(struct sn_tcp *t, sn_time now)
 
 /* How many of `want` bytes at `off` into `c` one segment can take: what lies in SN_TX_REFS pieces, or what may be
  * copied. */
-static uint32_t reachable(const struct sn_chunk *c, uint32_t off, uint32_t want)
+static inline uint32_t reachable(const struct sn_chunk *c, uint32_t off, uint32_t want)
 {
 	uint32_t n = 0, pieces = 0;
 
+	if (SN_LIKELY(c && c->len - off >= want)) /* all of it in one piece */
+		return want;
 	for (; c && n < want && (pieces < SN_TX_REFS || n < SN_TCP_COPY_MAX); c = c->next, off = 0) {
 		uint32_t more = c->len - off;
 		if (more && ++pieces > SN_TX_REFS)
@@ -68,7 +70,7 @@ static uint32_t reachable(const struct sn_chunk *c, uint32_t off, uint32_t want)
 }
 
 /* References every chunk under a record; moves (*c, *off) behind it. */
-static void hold(struct sn_chunk **c, uint32_t *off, uint32_t len)
+static inline void hold(struct sn_chunk **c, uint32_t *off, uint32_t len)
 {
 	while (len) {
 		uint32_t n = SN_MIN((*c)->len - *off, len);
@@ -80,20 +82,6 @@ static void hold(struct sn_chunk **c, uint32_t *off, uint32_t len)
 			*off = 0;
 		}
 	}
-}
-
-static bool emit_new(struct sn_tcp *t, struct sn_tcp_txseg *s, sn_time now)
-{
-	s->seq = t->snd_nxt;
-	if (t->ccx.limited_until)
-		s->flags |= SN_TXS_APP_LIMITED;
-	if (!sn_tcp_emit_seg(t, s, false, now))
-		return false;
-	sn_tcp_txq_append(t, s);
-	t->snd_nxt += sn_txseg_size(s);
-	if (!sn_tcp_rtx_running(t))
-		sn_tcp_rtx_restart(t, now);
-	return true;
 }
 
 int32_t sn_tcp_send(struct sn_tcp *t, struct sn_chunk *c, uint32_t off, uint32_t len, uint64_t dsn, sn_time now)
@@ -116,8 +104,8 @@ int32_t sn_tcp_send(struct sn_tcp *t, struct sn_chunk *c, uint32_t off, uint32_t
 		uint32_t n = c ? reachable(c, off, SN_MIN(len - sent, t->mss)) : 0;
 		if (!n)
 			break;
-		struct sn_tcp_txseg *s = sn_slab_take(&t->e->tcp.segs);
-		if (!s) {
+		struct sn_tcp_txseg *s = sn_slab_take_dirty(&t->e->tcp.segs);
+		if (SN_UNLIKELY(!s)) {
 			t->e->counters.tcp_mem_limit++;
 			break;
 		}
@@ -126,7 +114,7 @@ int32_t sn_tcp_send(struct sn_tcp *t, struct sn_chunk *c, uint32_t off, uint32_t
 		s->len = (uint16_t)n;
 		s->dsn = dsn + sent;
 		s->flags = sent + n == len ? SN_TXS_PSH : 0;
-		if (!emit_new(t, s, now)) {
+		if (!sn_tcp_emit_new(t, s, now)) {
 			sn_slab_put(&t->e->tcp.segs, s);
 			break;
 		}
@@ -153,7 +141,7 @@ void sn_tcp_emit_fin(struct sn_tcp *t, sn_time now)
 	s = sn_slab_take(&t->e->tcp.segs);
 	if (s) {
 		s->flags = SN_TXS_FIN;
-		if (!emit_new(t, s, now)) {
+		if (!sn_tcp_emit_new(t, s, now)) {
 			sn_slab_put(&t->e->tcp.segs, s);
 			s = NULL;
 		}

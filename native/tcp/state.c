@@ -18,12 +18,6 @@
 
 void sn_tcp_set_state(struct sn_tcp *t, enum sn_tcp_state state) { t->state = (uint8_t)state; }
 
-void sn_tcp_leave(struct sn_tcp *t)
-{
-	if (--t->busy == 0 && t->dead)
-		sn_slab_put(&t->e->tcp.conns, t);
-}
-
 void sn_tcp_disown(struct sn_tcp *t, enum sn_err err, sn_time now)
 {
 	struct sn_subflow *owner = t->owner;
@@ -52,8 +46,7 @@ bool sn_tcp_time_wait_evict(struct sn_engine *e)
 
 void sn_tcp_release(struct sn_tcp *t)
 {
-	if (t->dead)
-		return;
+	SN_ASSERT(!t->dead);
 	t->dead = true;
 	if (t->state == SN_TCP_TIME_WAIT)
 		tw_unlink(t);
@@ -112,7 +105,6 @@ void sn_tcp_fin_acked(struct sn_tcp *t, sn_time now)
 		break;
 	case SN_TCP_CLOSING: sn_tcp_time_wait(t, now); break;
 	case SN_TCP_LAST_ACK: sn_tcp_finish(t, SN_OK, now); break;
-	default: break;
 	}
 }
 

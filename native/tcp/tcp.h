@@ -50,10 +50,9 @@ struct sn_tcp_txseg {
 	union {
 		struct sn_tcp_txseg *run; /* SACKed */
 		struct {
-			uint16_t since_delivered; /* not SACKed: rate.c's, when it was sent */
-			uint16_t since_first;
-			uint16_t in_flight;
-			uint16_t lost;
+			uint32_t delivered_at, first_at; /* not SACKed: rate.c's, when it was sent */
+			uint32_t in_flight;
+			uint32_t lost;
 		} rate;
 	};
 	uint32_t seq;
@@ -159,6 +158,7 @@ struct sn_tcp {
 	bool reordered : 1;   /* reordering was seen */
 	bool tlp_on : 1;      /* a tail probe is out: tlp.c */
 	bool tlp_again : 1;   /* it repeats old data */
+	bool tlp_blind : 1;   /* no round trip was measured since the last one */
 	bool probing : 1;     /* one segment may go in spite of cwnd */
 	bool undo_on : 1;     /* a reduction may still prove spurious: undo.c */
 	bool undo_first : 1;  /* the first retransmission's ACK is awaited */
@@ -205,7 +205,7 @@ struct sn_tcp {
 
 	/* Delivery rate (one sample per ACK). */
 	uint64_t delivered;
-	uint32_t delivered_us, first_us;
+	uint32_t delivered_at, first_at;
 	uint32_t lost_total; /* bytes ever judged lost, low bits: whoever marks a record LOST adds to it */
 	uint64_t rate;       /* bytes/s */
 	struct sn_cc_common ccx;
@@ -221,7 +221,7 @@ struct sn_tcp {
 void sn_tcp_set_state(struct sn_tcp *t, enum sn_tcp_state state);
 static inline void sn_tcp_enter(struct sn_tcp *t) { t->busy++; }
 /* Ends a section; the record may be gone afterwards. */
-void sn_tcp_leave(struct sn_tcp *t);
+static inline void sn_tcp_leave(struct sn_tcp *t);
 /* The owner hears `closed` and forgets the record. */
 void sn_tcp_disown(struct sn_tcp *t, enum sn_err err, sn_time now);
 /* Frees everything the record holds; the record itself when nobody is in it. */
@@ -256,8 +256,11 @@ void sn_tcp_set_mss(struct sn_tcp *t);
 void sn_tcp_established(struct sn_tcp *t, sn_time now);
 static inline uint32_t sn_tcp_ts(const struct sn_tcp *t, sn_time now) { return (uint32_t)(now / SN_MSEC) + t->ts_off; }
 
-/* --- input.c --- */
+/* --- fastpath.c: sn_tcp_ops.input --- */
 void sn_tcp_input(struct sn_tcp *t, const struct sn_tcp_seg *seg, struct sn_buf *b, sn_time now);
+
+/* --- input.c: every segment that fastpath.c does not know --- */
+void sn_tcp_input_any(struct sn_tcp *t, const struct sn_tcp_seg *seg, struct sn_buf *b, sn_time now);
 
 /* --- ack.c --- */
 struct sn_tcp_ackinfo {
@@ -276,8 +279,8 @@ struct sn_tcp_ackinfo {
 	bool fin;                 /* our FIN is covered */
 	uint32_t lost_before;     /* sn_tcp.lost_total before this ACK */
 	uint32_t prior_delivered; /* rate sample: state when the newest delivered segment was sent */
-	uint32_t prior_us, send_us, sent_in_flight;
-	uint16_t sent_lost;
+	uint32_t prior_at, send_time, sent_in_flight;
+	uint32_t sent_lost;
 	bool has_rate, app_limited;
 };
 void sn_tcp_ack(struct sn_tcp *t, const struct sn_tcp_seg *seg, sn_time now);
@@ -285,7 +288,8 @@ void sn_tcp_ack(struct sn_tcp *t, const struct sn_tcp_seg *seg, sn_time now);
 void sn_tcp_delivered(struct sn_tcp *t, struct sn_tcp_txseg *s, struct sn_tcp_ackinfo *info, sn_time now);
 
 /* --- scoreboard.c --- */
-void sn_tcp_txq_append(struct sn_tcp *t, struct sn_tcp_txseg *s);
+/* Lets go of the payload of a record, which may lie in several chunks. */
+void sn_txseg_drop_refs_many(struct sn_tcp_txseg *s);
 /* Unlinks the first record, drops its references and frees it. */
 void sn_tcp_txq_drop_head(struct sn_tcp *t);
 void sn_tcp_txq_free(struct sn_tcp *t);
@@ -320,7 +324,7 @@ void sn_tcp_rack_recovered(struct sn_tcp *t);
 
 /* --- tlp.c: RFC 8985 7 --- */
 bool sn_tcp_tlp_wanted(const struct sn_tcp *t);
-sn_time sn_tcp_tlp_time(const struct sn_tcp *t, sn_time now);
+static inline sn_time sn_tcp_tlp_time(const struct sn_tcp *t, sn_time now);
 void sn_tcp_tlp_send(struct sn_tcp *t, sn_time now);
 /* Returns true if info's D-SACK belongs to the probe. */
 bool sn_tcp_tlp_ack(struct sn_tcp *t, const struct sn_tcp_seg *seg, const struct sn_tcp_ackinfo *info, sn_time now);
@@ -350,7 +354,10 @@ enum {
 bool sn_tcp_emit_syn(struct sn_tcp *t, sn_time now);
 bool sn_tcp_emit_ack(struct sn_tcp *t, uint32_t seq, sn_time now);
 bool sn_tcp_emit_rst(struct sn_tcp *t, sn_time now);
-bool sn_tcp_emit_seg(struct sn_tcp *t, struct sn_tcp_txseg *s, bool again, sn_time now);
+/* A record again. */
+bool sn_tcp_emit_again(struct sn_tcp *t, struct sn_tcp_txseg *s, sn_time now);
+/* A new record: payload, dsn, len and flags are set. It becomes the last of the queue. */
+bool sn_tcp_emit_new(struct sn_tcp *t, struct sn_tcp_txseg *s, sn_time now);
 /* Queues and sends a FIN record. */
 void sn_tcp_emit_fin(struct sn_tcp *t, sn_time now);
 /* Settles the ACKs that an input left owed. */
@@ -365,8 +372,8 @@ int32_t sn_tcp_send(struct sn_tcp *t, struct sn_chunk *first, uint32_t off, uint
 /* --- timers.c --- */
 void sn_tcp_timers_init(struct sn_tcp *t);
 void sn_tcp_timers_stop(struct sn_tcp *t);
-void sn_tcp_clock_set(struct sn_tcp *t, enum sn_tcp_clock clock, sn_time at);
-void sn_tcp_clock_stop(struct sn_tcp *t);
+static inline void sn_tcp_clock_set(struct sn_tcp *t, enum sn_tcp_clock clock, sn_time at);
+static inline void sn_tcp_clock_stop(struct sn_tcp *t);
 static inline bool sn_tcp_rtx_running(const struct sn_tcp *t)
 {
 	return t->clock >= SN_CLOCK_RTX && t->clock <= SN_CLOCK_TLP;
@@ -375,10 +382,10 @@ static inline bool sn_tcp_rtx_running(const struct sn_tcp *t)
 void sn_tcp_rtx_restart(struct sn_tcp *t, sn_time now);
 /* Sets the clock to what is due first: RACK's timer, the tail probe or RTO. */
 void sn_tcp_rtx_arm(struct sn_tcp *t, sn_time now);
-void sn_tcp_delack_arm(struct sn_tcp *t, sn_time now);
+static inline void sn_tcp_delack_arm(struct sn_tcp *t, sn_time now);
 
 /* --- rto.c --- */
-void sn_tcp_rtt_sample(struct sn_tcp *t, sn_time rtt);
+static inline void sn_tcp_rtt_sample(struct sn_tcp *t, sn_time rtt);
 /* RFC 4015 3.3: after a spurious timeout the long sample counts in full. */
 void sn_tcp_rtt_reseed(struct sn_tcp *t, sn_time rtt);
 sn_time sn_tcp_rto(const struct sn_tcp *t); /* backed off and clamped */
@@ -395,5 +402,7 @@ void sn_tcp_rcv_tune(struct sn_tcp *t, const struct sn_tcp_seg *seg, sn_time now
 uint32_t sn_tcp_rcv_edge(const struct sn_tcp *t);
 /* SACK blocks to report, D-SACK first; at most n. */
 uint32_t sn_tcp_sack_blocks(const struct sn_tcp *t, struct sn_sack_block *out, uint32_t n);
+
+#include "tcp/hot.h"
 
 #endif

@@ -13,16 +13,6 @@
  */
 #include "tcp/tcp.h"
 
-void sn_tcp_clock_set(struct sn_tcp *t, enum sn_tcp_clock clock, sn_time at)
-{
-	t->clock = (uint8_t)clock;
-	t->timer_at = at;
-	if (!sn_timer_armed(&t->timer) || t->timer.at > at)
-		sn_wheel_arm(&t->e->wheel, &t->timer, at);
-}
-
-void sn_tcp_clock_stop(struct sn_tcp *t) { t->clock = SN_CLOCK_NONE; }
-
 void sn_tcp_rtx_arm(struct sn_tcp *t, sn_time now)
 {
 	/* What RACK suspects it judges before RTO takes everything for lost. */
@@ -38,12 +28,6 @@ void sn_tcp_rtx_restart(struct sn_tcp *t, sn_time now)
 {
 	t->rto_at = now + sn_tcp_rto(t);
 	sn_tcp_rtx_arm(t, now);
-}
-
-void sn_tcp_delack_arm(struct sn_tcp *t, sn_time now)
-{
-	if (!sn_timer_armed(&t->delack))
-		sn_wheel_arm(&t->e->wheel, &t->delack, now + t->e->cfg.tcp.delack);
 }
 
 /* Counts one more expiry of a kind. True if they were too many, and went on for long enough (R2 of RFC 9293 3.8.3). */
@@ -112,8 +96,7 @@ static void rtx_expired(struct sn_tcp *t, sn_time now)
 
 static void persist_expired(struct sn_tcp *t, sn_time now)
 {
-	if (t->txq || t->snd_wnd)
-		return;
+	SN_ASSERT(!t->txq && !t->snd_wnd);
 	if (too_many(t, &t->unanswered, t->e->cfg.tcp.retries, now)) {
 		sn_tcp_abort(t, SN_E_TIMEDOUT, now);
 		return;

@@ -8,18 +8,9 @@
 
 bool sn_tcp_tlp_wanted(const struct sn_tcp *t)
 {
-	return t->sack_on && t->ca == SN_CA_OPEN && t->srtt && !t->tlp_on && t->txq && !t->sacked_out && !t->lost_out &&
-	       !t->backoff;
-}
-
-sn_time sn_tcp_tlp_time(const struct sn_tcp *t, sn_time now)
-{
-	const struct sn_tcp_cfg *cfg = &t->e->cfg.tcp;
-	sn_time wait = t->srtt / 8 * cfg->tlp_srtt8;
-
-	if (t->txq == t->txq_tail) /* nothing behind it makes the peer answer at once */
-		wait += cfg->ack_delay_max;
-	return now + SN_MAX(wait, cfg->tlp_min);
+	/* 7.3: without a sample since the last probe RTO must do: its backoff, unlike a probe, lets one be taken. */
+	return t->sack_on && t->ca == SN_CA_OPEN && t->srtt && !t->tlp_on && !t->tlp_blind && t->txq &&
+	       !t->sacked_out && !t->lost_out && !t->backoff;
 }
 
 static bool window_allows(const struct sn_tcp *t)
@@ -38,8 +29,7 @@ void sn_tcp_tlp_send(struct sn_tcp *t, sn_time now)
 {
 	uint32_t before = t->snd_nxt;
 
-	if (!t->txq)
-		return;
+	SN_ASSERT(t->txq);
 	t->e->counters.tcp_tlp++;
 	if (t->owner && sn_tcp_can_send(t) && window_allows(t)) {
 		t->probing = true;
@@ -50,12 +40,14 @@ void sn_tcp_tlp_send(struct sn_tcp *t, sn_time now)
 	}
 	t->tlp_again = t->snd_nxt == before;
 	struct sn_tcp_txseg *s = candidate(t, now);
-	if (!t->tlp_again || sn_tcp_emit_seg(t, s, true, now)) {
-		t->tlp_on = true;
+	if (!t->tlp_again || sn_tcp_emit_again(t, s, now)) {
+		t->tlp_on = t->tlp_blind = true;
 		t->tlp_end = t->snd_nxt;
 		t->tlp_seg = sn_txseg_end(s);
 	}
-	sn_tcp_rtx_restart(t, now);
+	/* RTO is next, whether the probe could be sent or not. */
+	t->rto_at = now + sn_tcp_rto(t);
+	sn_tcp_clock_set(t, SN_CLOCK_RTX, t->rto_at);
 }
 
 bool sn_tcp_tlp_ack(struct sn_tcp *t, const struct sn_tcp_seg *seg, const struct sn_tcp_ackinfo *info, sn_time now)

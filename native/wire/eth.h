@@ -41,6 +41,14 @@ static inline void sn_eth_emit(uint8_t *p, const uint8_t dst[6], const uint8_t s
 	sn_put16(p + 12, type);
 }
 
+/* An address as one word, to be compared at once: the destination of the header at p (8 bytes are read). */
+static inline uint64_t sn_eth_dst_word(const uint8_t *p)
+{
+	uint64_t w;
+	memcpy(&w, p, 8);
+	return w << 16;
+}
+
 static inline bool sn_mac_eq(const uint8_t a[6], const uint8_t b[6]) { return memcmp(a, b, 6) == 0; }
 static inline bool sn_mac_is_group(const uint8_t a[6]) { return a[0] & 1; }
 static inline bool sn_mac_is_broadcast(const uint8_t a[6]) { return (a[0] & a[1] & a[2] & a[3] & a[4] & a[5]) == 0xff; }

@@ -56,17 +56,35 @@ static inline bool sn_ipv4_parse(struct sn_ipv4 *h, const uint8_t *p, uint32_t l
 	return !verify || sn_csum_fold(sn_csum_partial(p, h->hdr_len, 0)) == 0xffff;
 }
 
+/* What is needed of a packet whose flow is known already. */
+struct sn_ipv4_plain {
+	uint64_t addrs;       /* source and destination as they stand in the packet */
+	uint32_t ports;       /* the four bytes behind the header, likewise */
+	uint32_t payload_len; /* as with total_len: at most what is there */
+	bool ce;              /* Congestion Experienced */
+};
+
+/* A header without options of a whole packet of `proto`; at least 24 bytes at p. The checksum is not looked at. */
+static inline bool sn_ipv4_parse_plain(struct sn_ipv4_plain *h, const uint8_t *p, uint32_t len, enum sn_ip_proto proto)
+{
+	uint32_t total = sn_get16(p + 2);
+
+	if (p[0] != 0x45 || p[9] != proto || (sn_get16(p + 6) & (SN_IPV4_MF | SN_IPV4_OFFSET)) || total > len ||
+	    total < SN_IPV4_HDR)
+		return false;
+	memcpy(&h->addrs, p + 12, 8);
+	memcpy(&h->ports, p + 20, 4);
+	h->payload_len = total - SN_IPV4_HDR;
+	h->ce = (p[1] & SN_IP_CE) == SN_IP_CE;
+	return true;
+}
+
 /* Writes 20 bytes; the checksum is set if `with_csum`, else zero. hdr_len is not read. */
 static inline void sn_ipv4_emit(uint8_t *p, const struct sn_ipv4 *h, bool with_csum)
 {
-	p[0] = 0x45;
-	p[1] = h->tos;
-	sn_put16(p + 2, h->total_len);
-	sn_put16(p + 4, h->id);
-	sn_put16(p + 6, h->frag);
-	p[8] = h->ttl;
-	p[9] = h->proto;
-	sn_put16(p + 10, 0);
+	sn_put64(p,
+		 (uint64_t)(0x4500u | h->tos) << 48 | (uint64_t)h->total_len << 32 | (uint32_t)h->id << 16 | h->frag);
+	sn_put32(p + 8, (uint32_t)h->ttl << 24 | (uint32_t)h->proto << 16);
 	sn_put32(p + 12, h->src);
 	sn_put32(p + 16, h->dst);
 	if (with_csum) {

@@ -17,9 +17,6 @@
 
 #include "wire/options.h"
 
-/* NOP NOP TS 10: how nearly every segment's options begin (RFC 7323 appendix A). */
-#define TS_PREFIX 0x0101080au
-
 static bool take_mss(struct sn_tcp_seg *seg, const uint8_t *p, uint32_t len)
 {
 	(void)len;
@@ -91,12 +88,8 @@ static void take_option(struct sn_tcp_seg *seg, const uint8_t *p, uint32_t len)
 	}
 }
 
-static enum sn_err walk_options(struct sn_tcp_seg *seg, const uint8_t *p, const uint8_t *end)
+enum sn_err sn_tcp_parse_options(struct sn_tcp_seg *seg, const uint8_t *p, const uint8_t *end)
 {
-	if (end - p >= 12 && sn_get32(p) == TS_PREFIX) {
-		take_ts(seg, p + 2, 10);
-		p += 12;
-	}
 	while (p < end) {
 		if (p[0] == SN_KIND_END)
 			break;
@@ -110,33 +103,6 @@ static enum sn_err walk_options(struct sn_tcp_seg *seg, const uint8_t *p, const 
 		p += p[1];
 	}
 	return SN_OK;
-}
-
-enum sn_err sn_tcp_parse(struct sn_tcp_seg *seg, const uint8_t *p, uint32_t len)
-{
-	if (SN_UNLIKELY(len < SN_TCP_HDR_MIN))
-		return SN_E_PROTO;
-	uint32_t hdr_len = (uint32_t)(p[12] >> 4) * 4;
-	if (SN_UNLIKELY(hdr_len < SN_TCP_HDR_MIN || hdr_len > len))
-		return SN_E_PROTO;
-	seg->sport = sn_get16(p);
-	seg->dport = sn_get16(p + 2);
-	seg->seq = sn_get32(p + 4);
-	seg->ack = sn_get32(p + 8);
-	seg->hdr_len = (uint8_t)hdr_len;
-	seg->flags = p[13];
-	seg->wnd = sn_get16(p + 14);
-	seg->urg = sn_get16(p + 18);
-	seg->len = len - hdr_len;
-	seg->opts = 0;
-	seg->wscale = 0;
-	seg->mss = 0;
-	seg->nsack = 0;
-	seg->ts_val = seg->ts_ecr = 0;
-	/* The rest of mp is meaningful only where `present` says so: clearing it would cost more than parsing. */
-	seg->mp.present = 0;
-	seg->mp.bad = 0;
-	return walk_options(seg, p + SN_TCP_HDR_MIN, p + hdr_len);
 }
 
 void sn_tcp_emit(uint8_t *p, const struct sn_tcp_seg *seg, uint32_t opt_len)
@@ -177,14 +143,6 @@ uint32_t sn_opt_emit_sack_ok(uint8_t *p)
 	p[2] = SN_KIND_SACK_OK;
 	p[3] = 2;
 	return 4;
-}
-
-uint32_t sn_opt_emit_ts(uint8_t *p, uint32_t val, uint32_t ecr)
-{
-	sn_put32(p, TS_PREFIX);
-	sn_put32(p + 4, val);
-	sn_put32(p + 8, ecr);
-	return 12;
 }
 
 uint32_t sn_opt_emit_sack(uint8_t *p, const struct sn_sack_block *blocks, uint32_t n)

@@ -134,34 +134,45 @@ struct sn_sack_block {
 /* One received segment after parsing. */
 struct sn_tcp_seg {
 	uint32_t seq, ack;
-	uint16_t sport, dport;
-	uint16_t wnd; /* unscaled */
+	uint16_t dport, sport; /* as one swapped word has them */
+	uint16_t wnd;          /* unscaled */
 	uint16_t urg;
+	uint32_t len;    /* payload bytes */
 	uint8_t flags;   /* enum sn_tcp_flag */
 	uint8_t hdr_len; /* bytes, options included */
-	uint8_t opts;    /* enum sn_opt_bit */
-	uint8_t wscale;
 	uint16_t mss;
+	uint8_t opts; /* enum sn_opt_bit */
+	uint8_t wscale;
 	uint8_t nsack;
 	uint32_t ts_val, ts_ecr;
-	uint32_t len; /* payload bytes */
 	struct sn_sack_block sack[4];
 	struct sn_mp_opts mp;
 };
 
 /* Parses header and options of `len` bytes at p (TCP header to the end of the IP payload). Returns SN_OK or SN_E_PROTO
  * (short, bad offset, an option running over the end). Malformed MPTCP options are skipped and counted in mp.bad. */
-enum sn_err sn_tcp_parse(struct sn_tcp_seg *seg, const uint8_t *p, uint32_t len);
+static inline enum sn_err sn_tcp_parse(struct sn_tcp_seg *seg, const uint8_t *p, uint32_t len);
+/* The options from p to end, into seg->opts and what belongs to it. */
+enum sn_err sn_tcp_parse_options(struct sn_tcp_seg *seg, const uint8_t *p, const uint8_t *end);
 
 /* Writes the 20-byte header at p with a zero checksum; opt_len is the padded option length that follows. */
 void sn_tcp_emit(uint8_t *p, const struct sn_tcp_seg *seg, uint32_t opt_len);
+static inline void sn_tcp_put_header(uint8_t *p, uint16_t sport, uint16_t dport, uint32_t seq, uint32_t ack,
+				     uint32_t opt_len, uint8_t flags, uint16_t wnd)
+{
+	sn_put32(p, (uint32_t)sport << 16 | dport);
+	sn_put32(p + 4, seq);
+	sn_put32(p + 8, ack);
+	sn_put32(p + 12, (SN_TCP_HDR_MIN + opt_len) << 26 | (uint32_t)flags << 16 | wnd);
+	sn_put32(p + 16, 0); /* checksum, urgent pointer */
+}
 void sn_tcp_set_csum(uint8_t *p, uint16_t csum);
 
 /* Option writers: write at p, return the bytes written, always a multiple of 4 (padded with NOP). */
 uint32_t sn_opt_emit_mss(uint8_t *p, uint16_t mss);
 uint32_t sn_opt_emit_wscale(uint8_t *p, uint8_t shift);
 uint32_t sn_opt_emit_sack_ok(uint8_t *p);
-uint32_t sn_opt_emit_ts(uint8_t *p, uint32_t val, uint32_t ecr);
+static inline uint32_t sn_opt_emit_ts(uint8_t *p, uint32_t val, uint32_t ecr);
 uint32_t sn_opt_emit_sack(uint8_t *p, const struct sn_sack_block *blocks, uint32_t n);
 
 /* MPTCP option writers. The length each will take is known beforehand through sn_mp_*_len(). */
@@ -176,5 +187,54 @@ uint32_t sn_mp_emit_prio(uint8_t *p, bool backup);
 uint32_t sn_mp_emit_fail(uint8_t *p, uint64_t dsn);
 uint32_t sn_mp_emit_fastclose(uint8_t *p, uint64_t receiver_key);
 uint32_t sn_mp_emit_tcprst(uint8_t *p, uint8_t flags, uint8_t reason);
+
+/* NOP NOP TS 10: how nearly every segment's options begin (RFC 7323 appendix A). */
+#define SN_TCP_TS_PREFIX 0x0101080au
+
+static inline uint32_t sn_opt_emit_ts(uint8_t *p, uint32_t val, uint32_t ecr)
+{
+	sn_put32(p, SN_TCP_TS_PREFIX);
+	sn_put32(p + 4, val);
+	sn_put32(p + 8, ecr);
+	return 12;
+}
+
+static inline enum sn_err sn_tcp_parse(struct sn_tcp_seg *seg, const uint8_t *p, uint32_t len)
+{
+	if (SN_UNLIKELY(len < SN_TCP_HDR_MIN))
+		return SN_E_PROTO;
+	uint32_t hdr_len = (uint32_t)(p[12] >> 4) * 4;
+	if (SN_UNLIKELY(hdr_len < SN_TCP_HDR_MIN || hdr_len > len))
+		return SN_E_PROTO;
+	uint32_t ports = sn_get32(p);
+	seg->dport = (uint16_t)ports;
+	seg->sport = (uint16_t)(ports >> 16);
+	seg->seq = sn_get32(p + 4);
+	seg->ack = sn_get32(p + 8);
+	seg->flags = p[13];
+	seg->hdr_len = (uint8_t)hdr_len;
+	seg->wnd = sn_get16(p + 14);
+	seg->urg = sn_get16(p + 18);
+	seg->len = len - hdr_len;
+	seg->opts = 0;
+	seg->wscale = 0;
+	seg->mss = 0;
+	seg->nsack = 0;
+	/* The rest of mp is meaningful only where `present` says so: clearing it would cost more than parsing. */
+	seg->mp.present = 0;
+	seg->mp.bad = 0;
+	seg->ts_val = seg->ts_ecr = 0;
+	p += SN_TCP_HDR_MIN;
+	if (SN_LIKELY(hdr_len >= SN_TCP_HDR_MIN + 12 && sn_get32(p) == SN_TCP_TS_PREFIX)) {
+		seg->ts_val = sn_get32(p + 4);
+		seg->ts_ecr = sn_get32(p + 8);
+		seg->opts = SN_OPT_TS;
+		if (SN_LIKELY(hdr_len == SN_TCP_HDR_MIN + 12))
+			return SN_OK;
+		p += 12;
+		hdr_len -= 12;
+	}
+	return sn_tcp_parse_options(seg, p, p + hdr_len - SN_TCP_HDR_MIN);
+}
 
 #endif

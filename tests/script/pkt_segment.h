@@ -127,6 +127,8 @@ static void expect(struct script *s, const struct want *w)
 		bad = "sackok";
 	else if (w->ecr && g->ts_ecr != w->g.ts_ecr)
 		bad = "ecr";
+	else if (!(g->flags & SN_TH_SYN) && (g->opts & (SN_OPT_MSS | SN_OPT_WSCALE | SN_OPT_SACK_OK)))
+		bad = "SYN's options"; /* RFC 9293 3.2, RFC 2018 2, RFC 7323 2.2 */
 	if (bad) {
 		fail(s, "%s differs (window %u):", bad, (uint32_t)g->wnd << scale);
 		show(s, '>', v->at, g);
@@ -146,6 +148,8 @@ static uint32_t put_options(struct script *s, const struct want *w, uint8_t *o)
 			n += sn_opt_emit_sack_ok(o + n);
 		if (s->ws_on)
 			n += sn_opt_emit_wscale(o + n, (uint8_t)s->ws);
+	} else if (w->ws) {
+		n += sn_opt_emit_wscale(o + n, w->g.wscale);
 	}
 	if (s->ts && !w->nots) {
 		uint32_t val = w->ts ? w->g.ts_val : (uint32_t)((s->p->now - s->start) / SN_MSEC) + 100;

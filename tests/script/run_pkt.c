@@ -86,6 +86,10 @@ static bool act(struct script *s, char **w, int n)
 	} else if (!strcmp(w[0], "reset")) {
 		if (f->tcp)
 			ops->reset(f->tcp, now);
+	} else if (!strcmp(w[0], "detach")) {
+		if (f->tcp)
+			ops->detach(f->tcp, now);
+		f->tcp = NULL;
 	} else if (!strcmp(w[0], "read")) {
 		f->hold = !strcmp(arg, "off");
 		if (!f->hold)

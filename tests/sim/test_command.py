@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -34,11 +36,30 @@ def test_random_summary(capsys: pytest.CaptureFixture[str]) -> None:
     assert out["virtual_s"] > 0
 
 
+def test_line_of_a_failure_repeats_it_to_the_bit(tmp_path: Path) -> None:
+    words = shlex.split(sim.repro("tcp", 1005))
+    assert words[:2] == ["sennit", "sim"]
+    files = []
+    for name in ("one", "two"):
+        stem = tmp_path / name
+        assert sim.main([*words[2:], "--pcap", str(stem), "--picture", f"{stem}.svg"]) == 0
+        assert Path(f"{stem}.svg").stat().st_size > 1000
+        files.append([Path(f"{stem}-{side}.pcapng").read_bytes() for side in "ab"])
+    assert files[0] == files[1]
+
+
+def test_help_has_examples_that_parse() -> None:
+    lines = [line for line in sim.make_parser().format_help().splitlines() if line.startswith("  sennit sim ")]
+    assert len(lines) >= 5
+    for line in lines:
+        sim.make_parser().parse_args(shlex.split(re.split(r"\s{3,}|   ", line.strip())[0])[2:])
+
+
 def test_run_that_fails_says_why(capsys: pytest.CaptureFixture[str]) -> None:
     assert sim.main(["--paths", "1", "--bytes", "1M", "--loss", "1", "--json"]) == 1
     captured = capsys.readouterr()
     assert json.loads(captured.out)["completed"] is False
-    assert "the run failed: " in captured.err
+    assert "the run failed: connect 0 fails: " in captured.err
 
 
 def test_demo_shows_both_readings(capsys: pytest.CaptureFixture[str]) -> None:
@@ -63,6 +84,10 @@ def test_demo_shows_both_readings(capsys: pytest.CaptureFixture[str]) -> None:
         (["--family", "ipv6", "--mtu", "1000"], "--mtu 1000"),
         (["--down", "7@1"], "path 7"),
         (["--random", "0"], "--random 0"),
+        (["--random", "2", "--picture", "x.png"], "--picture is of one run"),
+        (["--random", "2", "--pcap", "x"], "--pcap is of one run"),
+        (["--random", "1", "--rate", "10"], "--rate does not go with --random"),
+        (["--scenario", "x.toml", "--read-rate", "5"], "--read-rate does not go with --scenario"),
         (["--pcap", "/nonexistent/dir/x"], ""),
     ],
 )

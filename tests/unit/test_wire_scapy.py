@@ -7,6 +7,7 @@ import struct
 from ipaddress import IPv6Address
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scapy.layers.inet import IP, TCP
@@ -32,7 +33,7 @@ from sennit.shm.native import ffi, lib
 
 u8, u16, u32, u64 = (st.integers(0, 2**bits - 1) for bits in (8, 16, 32, 64))
 MSS, WSCALE, SACK_OK, SACK, TS = 1, 2, 4, 8, 16
-E_PROTO, E_AGAIN = -71, -11
+E_PROTO, E_AGAIN, E_INVAL, E_MSGSIZE = -71, -11, -22, -90
 
 
 def parse(data: bytes) -> Any:
@@ -172,6 +173,106 @@ def test_dss_read_from_scapys_bytes(
     assert view.dss_dsn == (dsn if wide_dsn else dsn & 0xFFFFFFFF)
     assert view.dss_ack == (0 if not ack else data_ack if wide_ack else data_ack & 0xFFFFFFFF)
     assert body in dict(TCP(emit(view)).options).values()
+
+
+@given(st.booleans(), u8, u32, u32)
+def test_mp_join_syn_read_from_scapys_bytes(backup: bool, number: int, token: int, nonce: int) -> None:
+    """RFC 8684 3.2, figure 5."""
+    body = struct.pack("!BBII", 0x10 | backup, number, token, nonce)
+    view = parse(scapy_segment({}, [mptcp(body)]))
+    assert (view.mp_present, view.mp_bad, view.join_len) == (2, 0, 12)
+    assert (view.join_backup, view.join_addr_id, view.join_token, view.join_nonce) == (backup, number, token, nonce)
+    assert body in dict(TCP(emit(view)).options).values()
+
+
+@given(st.booleans(), u8, u64, u32)
+def test_mp_join_synack_read_from_scapys_bytes(backup: bool, number: int, hmac: int, nonce: int) -> None:
+    """RFC 8684 3.2, figure 6."""
+    body = struct.pack("!BBQI", 0x10 | backup, number, hmac, nonce)
+    view = parse(scapy_segment({}, [mptcp(body)]))
+    assert (view.mp_present, view.mp_bad, view.join_len) == (2, 0, 16)
+    assert (view.join_backup, view.join_addr_id, view.join_hmac64, view.join_nonce) == (backup, number, hmac, nonce)
+    assert body in dict(TCP(emit(view)).options).values()
+
+
+@given(st.binary(min_size=20, max_size=20))
+def test_mp_join_ack_read_from_scapys_bytes(hmac: bytes) -> None:
+    """RFC 8684 3.2, figure 7."""
+    body = b"\x10\x00" + hmac
+    view = parse(scapy_segment({}, [mptcp(body)]))
+    assert (view.mp_present, view.mp_bad, view.join_len) == (2, 0, 24)
+    assert bytes(ffi.buffer(view.join_hmac)) == hmac
+    assert body in dict(TCP(emit(view)).options).values()
+
+
+@given(st.booleans(), u8, st.sampled_from([4, 16]), st.binary(min_size=16, max_size=16), st.none() | u16, u64)
+def test_add_addr_read_from_scapys_bytes(
+    echo: bool, number: int, size: int, address: bytes, port: int | None, hmac: int
+) -> None:
+    """RFC 8684 3.4.1, figure 12: an echo carries no HMAC."""
+    body = struct.pack("!BB", 0x30 | echo, number) + address[:size]
+    body += b"" if port is None else struct.pack("!H", port)
+    body += b"" if echo else struct.pack("!Q", hmac)
+    view = parse(scapy_segment({}, [mptcp(body)]))
+    assert (view.mp_present, view.mp_bad) == (8, 0)
+    assert (view.add_addr_id, view.add_addr_echo, view.add_addr_family) == (number, echo, 4 if size == 4 else 6)
+    assert bytes(ffi.buffer(view.add_addr))[-size:] == address[:size]
+    assert (view.add_addr_has_port, view.add_addr_port) == (port is not None, port or 0)
+    assert view.add_addr_hmac == (0 if echo else hmac)
+    assert body in dict(TCP(emit(view)).options).values()
+
+
+@given(st.lists(u8, min_size=1, max_size=16))
+def test_remove_addr_read_from_scapys_bytes(numbers: list[int]) -> None:
+    """RFC 8684 3.4.2, figure 13."""
+    body = b"\x40" + bytes(numbers)
+    view = parse(scapy_segment({}, [mptcp(body)]))
+    assert (view.mp_present, view.mp_bad) == (16, 0)
+    assert [view.remove_id[i] for i in range(view.remove_n)] == numbers
+    assert body in dict(TCP(emit(view)).options).values()
+
+
+@given(st.booleans(), u64, u64, st.integers(0, 15), u8)
+def test_mp_prio_fail_fastclose_and_tcprst_read_from_scapys_bytes(
+    backup: bool, dsn: int, key: int, flags: int, reason: int
+) -> None:
+    """RFC 8684 3.3.8, 3.7, 3.5, 3.6."""
+    bodies = [
+        struct.pack("!B", 0x50 | backup),
+        struct.pack("!BBQ", 0x60, 0, dsn),
+        struct.pack("!BBQ", 0x70, 0, key),
+        struct.pack("!BB", 0x80 | flags, reason),
+    ]
+    view = parse(scapy_segment({}, [mptcp(body) for body in bodies]))
+    assert (view.mp_present, view.mp_bad) == (0x1E0, 0)
+    assert (view.prio_backup, view.fail_dsn, view.fastclose_key) == (backup, dsn, key)
+    assert (view.rst_flags, view.rst_reason) == (flags, reason)
+    assert [value for kind, value in TCP(emit(view)).options if kind == 30] == bodies
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"mp_present": 1 << 9},
+        {"opts": SACK, "nsack": 0},
+        {"opts": SACK, "nsack": 5},
+        {"mp_present": 1, "capable_len": 13},
+        {"mp_present": 1, "capable_len": 12, "capable_version": 16},
+        {"mp_present": 2, "join_len": 20},
+        {"mp_present": 8, "add_addr_family": 5},
+        {"mp_present": 16, "remove_n": 0},
+        {"mp_present": 16, "remove_n": 17},
+    ],
+    ids=str,
+)
+def test_what_has_no_form_is_not_written(fields: dict[str, int]) -> None:
+    assert lib.sn_wire_emit_tcp(ffi.new("struct sn_wire_view *", fields), ffi.new("uint8_t[60]")) == E_INVAL
+
+
+def test_options_of_more_than_40_bytes_are_not_written() -> None:
+    """RFC 9293 3.1: the data offset counts to 60 bytes."""
+    fields = {"opts": TS, "mp_present": 1 | 2, "capable_len": 20, "join_len": 12}
+    assert lib.sn_wire_emit_tcp(ffi.new("struct sn_wire_view *", fields), ffi.new("uint8_t[60]")) == E_MSGSIZE
 
 
 @given(st.binary(min_size=20, max_size=80))

@@ -244,7 +244,7 @@ static inline void rx_raw(const uint8_t dst[6], uint16_t type, const uint8_t *p,
 	b->len = SN_ETH_HDR + len;
 	b->port = port;
 	b->flags = flags;
-	sn_net_rx(fake.e, b, now);
+	sn_net_rx(fake.e, &b, 1, now);
 }
 
 static inline void rx_arp(uint16_t op, uint32_t sender, uint32_t target, uint8_t flags, sn_time now)

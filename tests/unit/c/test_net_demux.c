@@ -318,7 +318,7 @@ SN_TEST(a_forwarded_frame_moves_to_our_buffers_when_its_owners_are_short)
 		b->flags = SN_BUF_CSUM_GOOD | SN_BUF_FORWARDED;
 		sibling_free = round ? 10 : 50;
 		fake.pool_empty = round == 2;
-		sn_net_rx(e, b, 1);
+		sn_net_rx(e, &b, 1, 1);
 		CHECK_EQ(fake.inputs, SN_MIN(round + 1, 2));
 		CHECK_EQ(fake.input_first, 'a');
 		CHECK(fake.input_pool == (round ? &fake_pool : &sibling));

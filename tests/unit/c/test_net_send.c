@@ -149,6 +149,11 @@ SN_TEST(routes_prefer_the_link_then_a_gateway_and_keep_to_the_source)
 	CHECK_EQ(sn_net_route(e, &not_ours, &far), SN_E_ADDRNOTAVAIL);
 	CHECK_EQ(sn_net_route(e, &any, &v6), SN_E_NETUNREACH);
 	CHECK_EQ(sn_net_route(e, &any, &any4), SN_E_NETUNREACH);
+	static const uint32_t groups[] = {0xe0000001, 0xf0000001, 0xffffffff, 0x0a0001ff};
+	for (int i = 0; i < 4; i++) {
+		struct sn_addr group = sn_addr_v4(groups[i]);
+		CHECK_EQ(sn_net_route(e, &any, &group), SN_E_NETUNREACH);
+	}
 	CHECK_EQ(sn_net_addr_port(e, &b), 1);
 	CHECK_EQ(sn_net_addr_port(e, &far), -1);
 	CHECK_EQ(sn_net_port_count(e), 2);
@@ -231,7 +236,7 @@ SN_TEST(an_empty_pool_loses_the_answer_and_nothing_else)
 	fake.pool_empty = true;
 	for (uint32_t i = 0; i < 3; i++) {
 		b[i]->port = 0;
-		sn_net_rx(e, b[i], 2);
+		sn_net_rx(e, &b[i], 1, 2);
 	}
 	CHECK_EQ(fake.sent_count, 0);
 	CHECK_EQ(e->counters.tx_nobuf, 3);

@@ -139,6 +139,7 @@ SN_TEST(rfc9438_4_9_a_spurious_loss_leaves_the_curve_as_it_was)
 	struct pair *p = avoiding("cubic", 100);
 	struct sn_tcp *t = tcp_of_side(p);
 
+	t->undo_cwnd = t->cwnd;
 	t->cc->on_loss(t, p->now);
 	ack(p, 10, SN_MSEC);
 	struct sn_cubic_curve before = t->ccs.cubic.c;
@@ -148,6 +149,23 @@ SN_TEST(rfc9438_4_9_a_spurious_loss_leaves_the_curve_as_it_was)
 	t->ssthresh = ssthresh;
 	t->cc->on_undo(t, p->now);
 	CHECK(memcmp(&before, &t->ccs.cubic.c, sizeof before) == 0);
+	hang_up(p);
+	pair_down(p);
+}
+
+SN_TEST(rfc9438_4_9_2_a_window_that_outgrew_its_old_size_keeps_its_curve)
+{
+	struct pair *p = avoiding("cubic", 100);
+	struct sn_tcp *t = tcp_of_side(p);
+
+	t->undo_cwnd = t->cwnd;
+	t->cc->on_loss(t, p->now);
+	t->srtt = 10 * SN_MSEC;
+	while (t->cwnd <= t->undo_cwnd)
+		ack(p, 1, SN_MSEC);
+	struct sn_cubic_curve now = t->ccs.cubic.c;
+	t->cc->on_undo(t, p->now);
+	CHECK(memcmp(&now, &t->ccs.cubic.c, sizeof now) == 0);
 	hang_up(p);
 	pair_down(p);
 }
@@ -194,6 +212,23 @@ SN_TEST(rfc9406_4_2_a_growing_round_trip_slows_and_ends_slow_start)
 	CHECK(t->ssthresh != INT32_MAX);
 	hang_up(p);
 	pair_down(p);
+}
+
+SN_TEST(rfc9406_4_3_only_a_paced_sender_grows_by_more_than_eight_segments_at_once)
+{
+	for (int paced = 0; paced < 2; paced++) {
+		struct pair *p = avoiding("cubic", 100);
+		struct sn_tcp *t = tcp_of_side(p);
+		struct sn_cc_ack a = {.acked = 40 * t->mss, .limited = true, .now = p->now};
+
+		t->ssthresh = INT32_MAX;
+		t->ccx.rate = paced ? 1000000 : 0;
+		t->cc->on_ack(t, &a);
+		CHECK_EQ(t->cwnd, (paced ? 140u : 108u) * t->mss);
+		t->ccx.rate = 0;
+		hang_up(p);
+		pair_down(p);
+	}
 }
 
 SN_TEST(rfc9406_4_2_a_round_trip_that_shrinks_again_resumes_slow_start)
@@ -243,6 +278,35 @@ SN_TEST(bbr_finds_the_rate_and_the_round_trip_and_paces)
 		most = SN_MAX(most, burst);
 	}
 	CHECK(most <= 4);
+	hang_up(p);
+	pair_down(p);
+}
+
+SN_TEST(bbr_raises_its_bound_by_twice_as_much_each_round_up_to_the_window)
+{
+	struct pair *p = pair_up();
+
+	p->cc = "bbr";
+	dial(p);
+	run_for(p, 100 * SN_MSEC);
+	struct sn_tcp *t = tcp_of_side(p);
+	struct sn_bbr *b = &t->ccs.bbr;
+	struct sn_cc_ack a = {.now = p->now, .rs.valid = true};
+	static const uint32_t raised[] = {1, 1, 2}; /* segments a round of four; then 4, no more */
+
+	b->full_bw_reached = b->round_start = true;
+	b->state = SN_BBR_UP;
+	b->acks = SN_BBR_ACKS_FEEDBACK;
+	t->cwnd = 4 * t->mss;
+	b->probe_up_count = 4 * t->mss;
+	t->limited = true;
+	a.acked = a.delivered = t->cwnd;
+	for (int i = 0; i < 50; i++) {
+		b->inflight_hi = t->cwnd;
+		sn_bbr_state_ack(t, &a);
+		REQUIRE(b->state == SN_BBR_UP);
+		CHECK_EQ(b->inflight_hi - t->cwnd, (i < 3 ? raised[i] : 4) * t->mss);
+	}
 	hang_up(p);
 	pair_down(p);
 }

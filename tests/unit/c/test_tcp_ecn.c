@@ -136,6 +136,19 @@ SN_TEST(rfc3168_6_1_2_and_3_a_mark_is_echoed_until_cwr_and_halves_once)
 	pair_down(p);
 }
 
+SN_TEST(rfc3168_5_a_sender_that_answers_no_marks_is_not_marked_as_capable)
+{
+	struct pair *p = ecn_up("bbr", SN_ECN_ASK, SN_ECN_ACCEPT);
+
+	connect_up(p);
+	CHECK(sender(p)->ccx.ecn && p->side[1].sub.tcp->ccx.ecn);
+	offer(&p->side[0].sub, 50000);
+	CHECK(run_transfer(p, 10 * SN_SEC));
+	CHECK_EQ(ecn[0].ect_data, 0);
+	hang_up(p);
+	pair_down(p);
+}
+
 SN_TEST(rfc8257_3_2_the_echo_follows_the_marks)
 {
 	struct pair *p = ecn_up("dctcp", SN_ECN_OFF, SN_ECN_OFF); /* it asks by itself */

@@ -27,6 +27,18 @@ SN_TEST(handshake_agrees_on_mss_scale_sack_and_timestamps)
 	pair_down(p);
 }
 
+SN_TEST(rfc7323_7_1_every_flow_has_its_own_timestamp_offset)
+{
+	struct pair *p = pair_connected();
+
+	/* Two directions of one flow are two clocks: at the same moment a second or more apart. */
+	uint32_t a = sn_tcp_ts(tcp(p, 0), p->now), b = sn_tcp_ts(tcp(p, 1), p->now), now = (uint32_t)(p->now / SN_MSEC);
+	CHECK(a - b > 1000 && b - a > 1000);
+	CHECK(a - now > 1000 && b - now > 1000);
+	CHECK_EQ(sn_tcp_ts(tcp(p, 0), p->now + 5 * SN_MSEC) - a, 5);
+	pair_down(p);
+}
+
 /* B's SYN/ACK asks for segments of script[0] bytes. */
 static enum verdict edit_mss(struct pair *p, int from, const struct sn_tcp_seg *seg, uint8_t *at)
 {
@@ -127,7 +139,7 @@ SN_TEST(syn_without_an_answer_gives_up)
 	run_for(p, 600 * SN_SEC);
 	CHECK_EQ(p->side[0].sub.closed, 1);
 	CHECK_EQ(p->side[0].sub.err, SN_E_TIMEDOUT);
-	CHECK_EQ(count_from(p, 0, SN_TH_SYN), 7);
+	CHECK_EQ(count_from(p, 0, SN_TH_SYN), 8);
 	pair_down(p);
 }
 

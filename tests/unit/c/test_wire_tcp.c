@@ -93,9 +93,10 @@ SN_TEST(every_plain_option_survives_writing_and_parsing)
 SN_TEST(sack_blocks_survive_for_every_count)
 {
 	struct sn_sack_block b[4] = {{1, 2}, {0xfffffff0, 5}, {7, 8}, {9, 10}};
+	uint8_t p[60];
 
+	CHECK_EQ(sn_opt_emit_sack(p + 20, b, 0), 0);
 	for (uint32_t k = 1; k <= 4; k++) {
-		uint8_t p[60];
 		struct sn_tcp_seg in, out = {.flags = SN_TH_ACK};
 		uint32_t n = sn_opt_emit_sack(p + 20, b, k);
 		CHECK_EQ(n, 4 + 8 * k);
