@@ -102,7 +102,7 @@ class Server:
         except path_manager.LoadError as error:
             raise settings.StartError(str(error)) from None
         host = path_manager.Host(
-            addresses=lambda: tuple(policy.port_address(p) for p in self._handle.port_info()),
+            addresses=lambda: policy.port_addresses(self._handle.port_info()),
             endpoints=lambda: self._policy.endpoints,
         )
         try:

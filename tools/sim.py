@@ -73,6 +73,7 @@ def make_parser() -> argparse.ArgumentParser:
     n.add_argument("--down", type=_moment, action="append", default=[], metavar="PATH@S", help="path 0.. goes down")
     n.add_argument("--up", type=_moment, action="append", default=[], metavar="PATH@S", help="path comes back")
     n.add_argument("--mtu", type=int, default=1500, metavar="N", help="bytes of an IP packet on every path (1500)")
+    n.add_argument("--family", choices=sorted(driver.FAMILIES), default="ipv4", help="mixed: IPv6 on paths 1, 3, ...")
     t = p.add_argument_group("the transfer")
     t.add_argument("--bytes", type=size, default=64 << 20, metavar="N", help="client to server, per connection (64M)")
     t.add_argument("--back", type=size, default=0, metavar="N", help="server to client, per connection (0)")

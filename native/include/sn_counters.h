@@ -107,11 +107,10 @@
 	X(MPJoinSynTxBindErr, "joins not opened: no local port left")             \
 	X(MPJoinSynTxConnectErr, "joins not opened: no way there, or no TCP record") \
 	X(PortAdd, "ADD_ADDR received with a port")                               \
-	X(AddAddrTxDrop, "ADD_ADDR put off: no subflow to send it on")            \
+	X(AddAddrTxDrop, "ADD_ADDR not sent: no subflow, or no room in the options")\
 	X(RmSubflow, "subflows left for a REMOVE_ADDR")                           \
 	X(AddAddr, "ADD_ADDR received")                                           \
 	X(AddAddrTx, "ADD_ADDR sent")                                             \
-	X(AddAddrTxDrop, "ADD_ADDR not sent: no room among the options")          \
 	X(EchoAdd, "ADD_ADDR echo received")                                      \
 	X(EchoAddTx, "ADD_ADDR echo sent")                                        \
 	X(AddAddrDrop, "ADD_ADDR dropped: HMAC or limits")                        \

@@ -450,8 +450,8 @@ uint8_t sn_pm_local_id(const struct sn_conn *c, const struct sn_addr *addr);
 bool sn_pm_is_backup(const struct sn_conn *c, const struct sn_addr *addr);
 /* May a join come to this local port? */
 bool sn_pm_port_ok(const struct sn_conn *c, uint16_t lport);
-/* Announces what is in c->ann as ann_cur. */
-void sn_pm_announce(struct sn_conn *c, const struct sn_mp_add_addr *a, int8_t cur, sn_time now);
+/* Announces `a` as number `cur`. False: no room for it beside the other options of an ACK; it counts as done. */
+bool sn_pm_announce(struct sn_conn *c, const struct sn_mp_add_addr *a, int8_t cur, sn_time now);
 /* See pm.c. */
 void sn_pm_withdraw(struct sn_conn *c, const struct sn_endpoint *ep, bool told, sn_time now);
 /* Our wish for one subflow; tells the peer (MP_PRIO). */

@@ -46,7 +46,7 @@ static enum sn_err open_path(struct sn_conn *c, const struct sn_pm_command *cmd,
 	if (port < 0)
 		return (enum sn_err)port;
 	if (sn_addr_is_any(&local))
-		local = *sn_net_port_addr(c->e, (uint16_t)port);
+		local = *sn_net_source(c->e, (uint16_t)port, &remote);
 	rport = rport ? rport : c->flow.rport;
 	return sn_pm_open(c, &local, &remote, rport, id, cmd->backup != 0, now) ? SN_OK : SN_E_NOBUFS;
 }
@@ -81,7 +81,8 @@ static enum sn_err announce(struct sn_conn *c, const struct sn_pm_command *cmd, 
 	if (c->ann_cur >= 0)
 		return SN_E_AGAIN;
 	a.family = sn_addr_is_v4(&a.addr) ? 4 : 6;
-	sn_pm_announce(c, &a, SN_ANN_POLICY, now);
+	if (!sn_pm_announce(c, &a, SN_ANN_POLICY, now))
+		return SN_E_NOSPC;
 	c->pm_dirty = true;
 	sn_conn_wake(c);
 	return SN_OK;

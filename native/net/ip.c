@@ -2,7 +2,7 @@
  *
  * Sending over IPv4 and IPv6: next hop, header, transport checksum.
  */
-#include "engine/engine.h"
+#include "net/neigh.h"
 #include "wire/eth.h"
 #include "wire/ipv4.h"
 #include "wire/ipv6.h"
@@ -10,13 +10,26 @@
 enum { TTL = 64 };
 
 /* The header of `size` bytes at tx->hdr->data was written by the caller. */
-static void send_to(struct sn_engine *e, uint16_t port, const struct sn_addr *hop, uint32_t size, struct sn_tx *tx,
-		    sn_time now)
+static inline __attribute__((always_inline)) void send_to(struct sn_engine *e, uint16_t port, enum sn_family family,
+							  const struct sn_addr *hop, uint32_t size, struct sn_tx *tx,
+							  sn_time now)
 {
+	struct sn_net_port *p = &e->net.port[port];
+	struct sn_neigh *h = p->last[family];
+
 	tx->port = port;
 	tx->l3_off = SN_ETH_HDR;
 	tx->l4_off = (uint16_t)(SN_ETH_HDR + size);
-	sn_neigh_send(e, port, hop, tx, now);
+	if (SN_UNLIKELY(!h || !sn_addr_eq(&h->addr, hop) || h->state == SN_NEIGH_ASKING)) {
+		struct sn_tx own = *tx; /* it may lie where the question for the neighbour goes */
+		sn_neigh_send(e, port, hop, &own, now);
+		return;
+	}
+	h->used = now;
+	tx->hdr->data -= SN_ETH_HDR;
+	tx->hdr->len += SN_ETH_HDR;
+	sn_eth_emit(tx->hdr->data, h->mac, p->mac, h->eth_type);
+	sn_engine_emit(e, tx);
 }
 
 static void no_route(struct sn_engine *e, struct sn_tx *tx)
@@ -25,8 +38,9 @@ static void no_route(struct sn_engine *e, struct sn_tx *tx)
 	sn_buf_free(tx->hdr);
 }
 
-static void send_v4(struct sn_engine *e, uint16_t port, const struct sn_addr *src, const struct sn_addr *dst,
-		    uint8_t proto, struct sn_tx *tx, sn_time now)
+static inline __attribute__((always_inline)) void send_v4(struct sn_engine *e, uint16_t port, const struct sn_addr *src,
+							  const struct sn_addr *dst, uint8_t proto, struct sn_tx *tx,
+							  sn_time now)
 {
 	struct sn_net_port *p = &e->net.port[port];
 	struct sn_ipv4 ip = {.src = sn_addr_v4_get(src),
@@ -49,11 +63,11 @@ static void send_v4(struct sn_engine *e, uint16_t port, const struct sn_addr *sr
 	tx->hdr->data -= SN_IPV4_HDR;
 	tx->hdr->len += SN_IPV4_HDR;
 	sn_ipv4_emit(tx->hdr->data, &ip, tx->flags & SN_TX_CSUM_DONE);
-	send_to(e, port, hop, SN_IPV4_HDR, tx, now);
+	send_to(e, port, SN_FAMILY_4, hop, SN_IPV4_HDR, tx, now);
 }
 
-static void send_v6(struct sn_engine *e, uint16_t port, const struct sn_addr *src, const struct sn_addr *dst,
-		    uint8_t proto, struct sn_tx *tx, sn_time now)
+static __attribute__((noinline)) void send_v6(struct sn_engine *e, uint16_t port, const struct sn_addr *src,
+					      const struct sn_addr *dst, uint8_t proto, struct sn_tx *tx, sn_time now)
 {
 	struct sn_ip ip = {.src = *src,
 			   .dst = *dst,
@@ -71,7 +85,7 @@ static void send_v6(struct sn_engine *e, uint16_t port, const struct sn_addr *sr
 	tx->hdr->data -= SN_IPV6_HDR;
 	tx->hdr->len += SN_IPV6_HDR;
 	sn_ipv6_emit(tx->hdr->data, &ip);
-	send_to(e, port, &hop, SN_IPV6_HDR, tx, now);
+	send_to(e, port, SN_FAMILY_6, &hop, SN_IPV6_HDR, tx, now);
 }
 
 void sn_ip_send(struct sn_engine *e, uint16_t port, const struct sn_addr *src, const struct sn_addr *dst, uint8_t proto,
@@ -107,10 +121,12 @@ void sn_net_send_tcp(struct sn_engine *e, uint16_t port, const struct sn_addr *s
 {
 	uint32_t payload = 0;
 
-	for (uint32_t i = 0; i < tx->nref; i++)
+	if (tx->nref)
+		payload = tx->ref[0].len;
+	for (uint32_t i = 1; i < tx->nref; i++)
 		payload += tx->ref[i].len;
 	tx->payload_len = payload;
-	if (e->net.port[port].tx_csum) {
+	if (SN_LIKELY(e->net.port[port].tx_csum)) {
 		tx->flags &= (uint8_t)~SN_TX_CSUM_DONE;
 	} else {
 		/* TCP headers are a multiple of 4, so the payload starts on an even offset. */
@@ -119,5 +135,8 @@ void sn_net_send_tcp(struct sn_engine *e, uint16_t port, const struct sn_addr *s
 		sn_tcp_set_csum(tx->hdr->data, sn_csum_finish(sn_csum_partial(tx->hdr->data, tx->hdr->len, sum)));
 		tx->flags |= SN_TX_CSUM_DONE;
 	}
-	sn_ip_send(e, port, src, dst, SN_IP_TCP, tx, now);
+	if (SN_LIKELY(sn_addr_is_v4(dst)))
+		send_v4(e, port, src, dst, SN_IP_TCP, tx, now);
+	else
+		send_v6(e, port, src, dst, SN_IP_TCP, tx, now);
 }

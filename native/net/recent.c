@@ -34,6 +34,8 @@ void sn_recent_learn(struct sn_net *n, struct sn_net_flow *f)
 {
 	struct sn_net_recent key, *r = recent_of(n, &f->flow, &key);
 
+	if (!sn_addr_is_v4(&f->flow.remote))
+		return; /* twelve bytes do not tell it from others */
 	*r = key;
 	r->tcp = f->tcp;
 	r->flow = f;
@@ -43,7 +45,7 @@ struct sn_net_recent *sn_recent_find(struct sn_net *n, const struct sn_flow *f)
 {
 	struct sn_net_recent key, *r = recent_of(n, f, &key);
 
-	return r->tcp && r->addrs == key.addrs && r->ports == key.ports ? r : NULL;
+	return r->tcp && sn_addr_is_v4(&f->remote) && r->addrs == key.addrs && r->ports == key.ports ? r : NULL;
 }
 
 /* Both checksums of a segment behind a header without options; `len` bytes follow the header. */

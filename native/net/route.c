@@ -40,6 +40,9 @@ int32_t sn_net_port_add(struct sn_engine *e, const struct sn_net_port_cfg *cfg)
 		return SN_E_EXIST;
 	struct sn_net_port *p = &n->port[n->ports];
 	memset(p, 0, sizeof *p);
+	uint8_t head[8] = {0};
+	memcpy(head, cfg->mac, 6);
+	p->mac_word = sn_eth_dst_word(head);
 	memcpy(p->mac, cfg->mac, 6);
 	p->tx_csum = cfg->tx_csum;
 	p->mtu = cfg->mtu;
@@ -129,14 +132,20 @@ int32_t sn_net_route(const struct sn_engine *e, const struct sn_addr *src, const
 		return SN_E_NETUNREACH;
 	if (sn_addr_is_any(dst))
 		return SN_E_NETUNREACH;
+	uint32_t ip = sn_addr_is_v4(dst) ? sn_addr_v4_get(dst) : 0;
+	if (ip >> 28 >= 14) /* multicast, reserved, broadcast: RFC 9293 3.9.1.1 */
+		return SN_E_NETUNREACH;
 	enum sn_family family = sn_addr_family(dst);
 	int32_t gateway = SN_E_NETUNREACH;
 	for (uint32_t i = 0; i < n->ports; i++) {
 		const struct sn_net_if *nif = &n->port[i].nif[family];
 		if ((only >= 0 && (uint32_t)only != i) || sn_addr_is_any(&nif->addr))
 			continue;
-		if (sn_addr_on_link(&nif->addr, dst, nif->prefix))
-			return (int32_t)i;
+		if (sn_addr_on_link(&nif->addr, dst, nif->prefix)) {
+			uint32_t mask = n->port[i].mask;
+			bool all = ip && (ip | mask) == UINT32_MAX && mask < 0xfffffffe; /* everybody on the link */
+			return all ? SN_E_NETUNREACH : (int32_t)i;
+		}
 		if (gateway < 0 && !sn_addr_is_any(&nif->gateway))
 			gateway = (int32_t)i;
 	}

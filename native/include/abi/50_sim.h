@@ -54,7 +54,7 @@ enum sn_sim_what {
 	SN_SIM_STOP = 8,    /* host, worker arg, for_ns: is not run; frames wait in its queue, then are lost */
 	SN_SIM_CLOCK = 9,   /* host: its clock leaps ahead by arg ns */
 	SN_SIM_DIE = 10,    /* host: the application is gone, its memory with it */
-	SN_SIM_STALL = 11   /* host: its DATA_ACK stays where it is until data is sent again from there; one connection */
+	SN_SIM_STALL = 11 /* host: its DATA_ACK stays where it is until data is sent again from there; one connection */
 };
 /* Something that happens at a moment, or begins then and lasts for_ns. */
 struct sn_sim_event {
@@ -84,8 +84,8 @@ enum sn_sim_family {
 	SN_SIM_MIXED = 2 /* paths 1, 3, ... have IPv6 addresses, the others IPv4: joins across families */
 };
 enum sn_sim_pm {
-	SN_SIM_PM_SIGNAL = 1,  /* B announces its addresses */
-	SN_SIM_PM_SUBFLOW = 2, /* A has subflow endpoints and gateways */
+	SN_SIM_PM_SIGNAL = 1,   /* B announces its addresses */
+	SN_SIM_PM_SUBFLOW = 2,  /* A has subflow endpoints and gateways */
 	SN_SIM_PM_FULLMESH = 4, /* A's subflow endpoints are fullmesh */
 	SN_SIM_PM_BACKUP = 8    /* and backup, except the first path's */
 };

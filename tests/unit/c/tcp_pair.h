@@ -202,9 +202,17 @@ static inline void up_closed(struct sn_subflow *s, enum sn_err err, sn_time now)
 	s->err = err;
 	s->tcp = NULL;
 }
-static const struct sn_tcp_up up = {up_established, up_segment, up_data, up_acked,  up_options,
-				    up_window,      up_rto,     up_fin,  up_closed, NULL,
-				    NULL};
+static const struct sn_tcp_up up = {
+	.established = up_established,
+	.segment = up_segment,
+	.data = up_data,
+	.acked = up_acked,
+	.options = up_options,
+	.window = up_window,
+	.rto = up_rto,
+	.fin = up_fin,
+	.closed = up_closed,
+};
 
 /* --- the wire ----------------------------------------------------------------------------------------------------- */
 

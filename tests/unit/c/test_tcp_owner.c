@@ -166,8 +166,17 @@ static void rude_closed(struct sn_subflow *s, enum sn_err err, sn_time now)
 	}
 	up_closed(s, err, now);
 }
-static const struct sn_tcp_up rude = {up_established, rude_segment, up_data, rude_acked,  up_options,
-				      up_window,      up_rto,       up_fin,  rude_closed, NULL};
+static const struct sn_tcp_up rude = {
+	.established = up_established,
+	.segment = rude_segment,
+	.data = up_data,
+	.acked = rude_acked,
+	.options = up_options,
+	.window = up_window,
+	.rto = up_rto,
+	.fin = up_fin,
+	.closed = rude_closed,
+};
 
 static struct pair *rude_pair(enum where at)
 {
