@@ -17,7 +17,8 @@ enum sn_buf_flags {
 	SN_BUF_MAP_CSUM = 1 << 3,  /* the mapping has a checksum in map_csum */
 	SN_BUF_MAP_FIN = 1 << 4,   /* DATA_FIN: the last byte of the mapping is the DATA_FIN */
 	SN_BUF_FORWARDED = 1 << 5, /* came through a forward ring: not counted and not forwarded again */
-	SN_BUF_CE = 1 << 6         /* the IP header says Congestion Experienced (RFC 3168 5) */
+	SN_BUF_CE = 1 << 6,        /* the IP header says Congestion Experienced (RFC 3168 5) */
+	SN_BUF_ASKED = 1 << 7      /* forwarded in search of its owner; seq: how many workers are left to ask */
 };
 
 struct sn_pool;

@@ -221,6 +221,34 @@ static void forward(struct sn_engine *e, struct sn_buf *b, uint32_t owner)
 	}
 }
 
+/* No flow here, and nothing says whose it could be: with a queue chosen by hash, a port whose ring is full may put frames
+ * into another worker's (af_packet does), and a RST would end a connection that lives. So the others are asked in turn;
+ * whoever has the flow keeps the frame, the last one answers. False: everybody was asked. */
+static bool ask_others(struct sn_engine *e, struct sn_buf *b, sn_time now)
+{
+	uint32_t left = e->cfg.workers - 2u, next = e->cfg.worker + 1u;
+
+	if (b->flags & SN_BUF_FORWARDED) {
+		if (!(b->flags & SN_BUF_ASKED) || !b->seq)
+			return false;
+		left = b->seq - 1;
+		/* Nobody passes on what is lent to him. */
+		if (b->pool != e->cfg.pool && !(b = sn_net_bring_home(e, b)))
+			return true;
+		b->flags &= (uint8_t)~SN_BUF_FORWARDED;
+	} else if (e->cfg.workers < 2) {
+		return false;
+	} else if (!sn_net_limit_take(&e->net.ask_limit, SN_ASK_RATE, now)) {
+		e->counters.tcp_no_flow++;
+		sn_buf_free(b);
+		return true;
+	}
+	b->flags |= SN_BUF_ASKED;
+	b->seq = left;
+	forward(e, b, next < e->cfg.workers ? next : 0);
+	return true;
+}
+
 /* Asks who wants a SYN that no flow and no port block claims; answers RST if nobody does. */
 static enum sn_syn_verdict offer_syn(struct sn_engine *e, uint16_t port, const struct sn_flow *flow,
 				     const struct sn_tcp_seg *seg, uint32_t *owner, sn_time now)
@@ -319,6 +347,8 @@ void sn_demux_tcp(struct sn_engine *e, struct sn_buf *b, const struct sn_ip *ip,
 		forward(e, b, f->owner);
 		return;
 	}
+	if (block < 0 && ask_others(e, b, now))
+		return;
 	e->counters.tcp_no_flow++;
 	sn_net_send_rst(e, b->port, &flow, &seg, NULL, 0, now);
 	sn_buf_free(b);

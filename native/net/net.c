@@ -10,7 +10,8 @@
 bool sn_net_init(struct sn_engine *e)
 {
 	memset(&e->net, 0, sizeof e->net);
-	e->net.rst_limit.credit = e->net.echo_limit.credit = e->net.neigh_share_limit.credit = SN_SEC;
+	e->net.rst_limit.credit = e->net.ask_limit.credit = e->net.echo_limit.credit = e->net.neigh_share_limit.credit =
+		SN_SEC;
 	bool demux = sn_demux_init(e);
 	bool neigh = sn_neigh_init(e);
 	return demux && neigh;
@@ -131,7 +132,7 @@ static void rx_ipv6(struct sn_engine *e, struct sn_buf *b, const struct sn_net_p
 
 /* A frame that a sibling forwarded lies in a buffer of the sibling's. What its connection queues must not use those up:
  * when they are short, the frame moves to one of ours. NULL: there is none. */
-static struct sn_buf *bring_home(struct sn_engine *e, struct sn_buf *b)
+struct sn_buf *sn_net_bring_home(struct sn_engine *e, struct sn_buf *b)
 {
 	struct sn_buf *own = sn_buf_alloc(e->cfg.pool);
 
@@ -141,6 +142,7 @@ static struct sn_buf *bring_home(struct sn_engine *e, struct sn_buf *b)
 		own->len = b->len;
 		own->port = b->port;
 		own->flags = b->flags;
+		own->seq = b->seq;
 		memcpy(own->data, b->data, b->len);
 	} else {
 		e->counters.pool_refused++;
@@ -186,7 +188,7 @@ static __attribute__((noinline)) void rx_other(struct sn_engine *e, struct sn_bu
 void sn_net_rx_frame(struct sn_engine *e, struct sn_buf *b, sn_time now)
 {
 	if (SN_UNLIKELY(b->pool != e->cfg.pool) && sn_pool_short(b->pool)) {
-		b = bring_home(e, b);
+		b = sn_net_bring_home(e, b);
 		if (!b)
 			return;
 	}

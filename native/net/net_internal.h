@@ -25,6 +25,7 @@ enum {
 	SN_NEIGH_BUCKETS = 512,    /* power of two */
 	SN_NEIGH_PENDING = 16,     /* frames that wait for one address */
 	SN_NEIGH_TRIES = 3,        /* requests, one a second */
+	SN_ASK_RATE = 100000,      /* segments a second whose owner is looked for among the other workers */
 	SN_RST_RATE = 1000,        /* RSTs a second without a connection */
 	SN_ECHO_RATE = 10000,      /* echo requests a second that are answered */
 	SN_NEIGH_SHARE_RATE = 1000 /* ARP and ND packets a second that are passed to the other workers */
@@ -80,11 +81,13 @@ struct sn_net {
 	struct sn_slab neighs;
 	struct sn_neigh **neigh_bucket;
 	bool resolved_only; /* frames to unresolved neighbours are dropped: sn_engine_recover() */
-	struct sn_net_limit rst_limit, echo_limit, neigh_share_limit;
+	struct sn_net_limit rst_limit, ask_limit, echo_limit, neigh_share_limit;
 };
 
 /* net.c: frames of such a flow are not dropped because of their addresses. */
 bool sn_net_frame_sane(const struct sn_net *n, const struct sn_flow *flow);
+/* net.c: the frame in a buffer of ours instead of a sibling's, which is freed. NULL: there is none. */
+struct sn_buf *sn_net_bring_home(struct sn_engine *e, struct sn_buf *b);
 /* net.c: any frame. Ownership passes. */
 void sn_net_rx_frame(struct sn_engine *e, struct sn_buf *b, sn_time now);
 bool sn_net_limit_take(struct sn_net_limit *l, uint32_t rate, sn_time now);

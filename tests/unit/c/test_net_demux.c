@@ -188,6 +188,40 @@ SN_TEST(a_segment_for_another_workers_port_block_is_forwarded_whole)
 	fake_stop();
 }
 
+SN_TEST(a_segment_that_landed_at_a_worker_without_its_flow_goes_round_before_a_reset)
+{
+	struct sn_engine *e = fake_start(0, 2, false);
+
+	rx_tcp(5000, 80, SN_TH_ACK, 0, 0, 0, 1);
+	CHECK_EQ(fake.forwarded_count, 1);
+	CHECK_EQ(fake.forwarded[0].worker, 1);
+	CHECK_EQ(fake.forwarded[0].b->seq, 0);
+	CHECK_EQ(e->counters.tcp_rst_tx, 0);
+	struct sn_buf *b = fake.forwarded[0].b;
+	fake.forwarded_count = 0;
+	sn_net_rx(e, &b, 1, 1); /* as if we were worker 1, the last one asked */
+	CHECK_EQ(fake.forwarded_count, 0);
+	CHECK_EQ(e->counters.tcp_rst_tx, 1);
+	fake_stop();
+
+	e = fake_start(2, 3, false);
+	rx_tcp(5000, 80, SN_TH_ACK, 0, 0, 0, 1);
+	CHECK_EQ(fake.forwarded_count, 1);
+	CHECK_EQ(fake.forwarded[0].worker, 0);
+	CHECK_EQ(fake.forwarded[0].b->seq, 1); /* worker 1 comes after worker 0 */
+	b = fake.forwarded[0].b;
+	fake.forwarded_count = 0;
+	sn_net_rx(e, &b, 1, 1); /* as if we were worker 0 */
+	CHECK_EQ(fake.forwarded_count, 1);
+	CHECK_EQ(fake.forwarded[0].b->seq, 0);
+	b = fake.forwarded[0].b;
+	fake.forwarded_count = 0;
+	sn_net_rx(e, &b, 1, 1);
+	CHECK_EQ(fake.forwarded_count, 0);
+	CHECK_EQ(e->counters.tcp_rst_tx, 1);
+	fake_stop();
+}
+
 SN_TEST(a_forwarded_segment_is_never_forwarded_again)
 {
 	struct sn_engine *e = fake_start(0, 2, false);
@@ -231,7 +265,8 @@ SN_TEST(a_join_for_another_worker_is_forwarded_and_what_follows_too)
 	CHECK_EQ(fake.inputs, 1);
 	sn_net_flow_remove(e, &f);
 	rx_tcp(5000, 80, SN_TH_ACK, 0, 0, 0, 3 * SN_SEC);
-	CHECK_EQ(fake.forwarded_count, 4);
+	CHECK_EQ(fake.forwarded_count, 5);
+	CHECK(fake.forwarded[4].b->flags & SN_BUF_ASKED); /* not known to be another's any more */
 	fake_stop();
 }
 
