@@ -20,7 +20,9 @@ static inline __attribute__((always_inline)) void send_to(struct sn_engine *e, u
 	tx->port = port;
 	tx->l3_off = SN_ETH_HDR;
 	tx->l4_off = (uint16_t)(SN_ETH_HDR + size);
-	if (SN_UNLIKELY(!h || !sn_addr_eq(&h->addr, hop) || h->state == SN_NEIGH_ASKING)) {
+	bool same = h && (family == SN_FAMILY_4 ? sn_addr_v4_get(&h->addr) == sn_addr_v4_get(hop)
+						: sn_addr_eq(&h->addr, hop));
+	if (SN_UNLIKELY(!same || h->state == SN_NEIGH_ASKING)) {
 		struct sn_tx own = *tx; /* it may lie where the question for the neighbour goes */
 		sn_neigh_send(e, port, hop, &own, now);
 		return;
@@ -28,7 +30,7 @@ static inline __attribute__((always_inline)) void send_to(struct sn_engine *e, u
 	h->used = now;
 	tx->hdr->data -= SN_ETH_HDR;
 	tx->hdr->len += SN_ETH_HDR;
-	sn_eth_emit(tx->hdr->data, h->mac, p->mac, h->eth_type);
+	sn_eth_emit(tx->hdr->data, h->mac, p->mac, family == SN_FAMILY_4 ? SN_ETH_IPV4 : SN_ETH_IPV6);
 	sn_engine_emit(e, tx);
 }
 

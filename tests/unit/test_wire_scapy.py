@@ -415,3 +415,9 @@ def test_ipv6_garbage_is_refused_or_within_its_bounds(data: bytes) -> None:
     assert err in (0, E_PROTO, E_AGAIN)
     if not err:
         assert 40 <= view.hdr_len <= view.total_len == len(data)
+
+
+def test_a_packet_that_does_not_fit_is_refused() -> None:
+    view = ffi.new("struct sn_wire_ip6_view *", {"type": 128})
+    for size, room in ((100, 64), (65535, 1 << 17)):
+        assert lib.sn_wire_emit_ip6(view, bytes(size), size, ffi.new("uint8_t[]", room), room) == E_MSGSIZE
