@@ -291,10 +291,7 @@ void sn_net_tcp_syn(struct sn_engine *e, uint16_t port, const struct sn_flow *fl
 /* The whole segment with its pseudo header sums up to all ones. */
 static bool checksum_good(const struct sn_ip *ip, const uint8_t *tcp, uint32_t len)
 {
-	uint32_t pseudo = sn_addr_is_v4(&ip->src) ? sn_csum_pseudo_v4(sn_addr_v4_get(&ip->src),
-								      sn_addr_v4_get(&ip->dst), SN_IP_TCP, len)
-						  : sn_csum_pseudo_v6(&ip->src, &ip->dst, SN_IP_TCP, len);
-	return sn_csum_fold(sn_csum_partial(tcp, len, pseudo)) == 0xffff;
+	return sn_csum_fold(sn_csum_partial(tcp, len, sn_csum_pseudo(&ip->src, &ip->dst, SN_IP_TCP, len))) == 0xffff;
 }
 
 void sn_demux_tcp(struct sn_engine *e, struct sn_buf *b, const struct sn_ip *ip, uint8_t *tcp, sn_time now)

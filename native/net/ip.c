@@ -3,7 +3,6 @@
  * Sending over IPv4 and IPv6: next hop, header, transport checksum.
  */
 #include "net/neigh.h"
-#include "wire/eth.h"
 #include "wire/ipv4.h"
 #include "wire/ipv6.h"
 
@@ -14,8 +13,7 @@ static inline __attribute__((always_inline)) void send_to(struct sn_engine *e, u
 							  const struct sn_addr *hop, uint32_t size, struct sn_tx *tx,
 							  sn_time now)
 {
-	struct sn_net_port *p = &e->net.port[port];
-	struct sn_neigh *h = p->last[family];
+	struct sn_neigh *h = e->net.port[port].last[family];
 
 	tx->port = port;
 	tx->l3_off = SN_ETH_HDR;
@@ -28,10 +26,7 @@ static inline __attribute__((always_inline)) void send_to(struct sn_engine *e, u
 		return;
 	}
 	h->used = now;
-	tx->hdr->data -= SN_ETH_HDR;
-	tx->hdr->len += SN_ETH_HDR;
-	sn_eth_emit(tx->hdr->data, h->mac, p->mac, family == SN_FAMILY_4 ? SN_ETH_IPV4 : SN_ETH_IPV6);
-	sn_engine_emit(e, tx);
+	sn_neigh_emit(e, h, family == SN_FAMILY_4 ? SN_ETH_IPV4 : SN_ETH_IPV6, tx);
 }
 
 static void no_route(struct sn_engine *e, struct sn_tx *tx)
@@ -112,12 +107,6 @@ static uint32_t sum_payload(const struct sn_tx *tx)
 	return sum;
 }
 
-static uint32_t pseudo(const struct sn_addr *src, const struct sn_addr *dst, uint32_t len)
-{
-	return sn_addr_is_v4(dst) ? sn_csum_pseudo_v4(sn_addr_v4_get(src), sn_addr_v4_get(dst), SN_IP_TCP, len)
-				  : sn_csum_pseudo_v6(src, dst, SN_IP_TCP, len);
-}
-
 void sn_net_send_tcp(struct sn_engine *e, uint16_t port, const struct sn_addr *src, const struct sn_addr *dst,
 		     struct sn_tx *tx, int32_t payload_sum, sn_time now)
 {
@@ -132,7 +121,7 @@ void sn_net_send_tcp(struct sn_engine *e, uint16_t port, const struct sn_addr *s
 		tx->flags &= (uint8_t)~SN_TX_CSUM_DONE;
 	} else {
 		/* TCP headers are a multiple of 4, so the payload starts on an even offset. */
-		uint32_t sum = pseudo(src, dst, tx->hdr->len + payload);
+		uint32_t sum = sn_csum_pseudo(src, dst, SN_IP_TCP, tx->hdr->len + payload);
 		sum += payload_sum >= 0 ? (uint32_t)payload_sum : sum_payload(tx);
 		sn_tcp_set_csum(tx->hdr->data, sn_csum_finish(sn_csum_partial(tx->hdr->data, tx->hdr->len, sum)));
 		tx->flags |= SN_TX_CSUM_DONE;

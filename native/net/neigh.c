@@ -12,7 +12,6 @@
  */
 #include "net/neigh.h"
 
-#include "wire/eth.h"
 #include "wire/ipv4.h"
 #include "wire/ipv6.h"
 
@@ -144,15 +143,6 @@ static void on_timer(struct sn_timer *t, sn_time now)
 		e->tcp_ops->unreachable(e, port, &hop, now);
 }
 
-/* The IP packet at tx->hdr->data gets its Ethernet header and leaves. */
-static void emit_to(struct sn_engine *e, const struct sn_neigh *h, struct sn_tx *tx)
-{
-	tx->hdr->data -= SN_ETH_HDR;
-	tx->hdr->len += SN_ETH_HDR;
-	sn_eth_emit(tx->hdr->data, h->mac, e->net.port[h->port].mac, h->eth_type);
-	sn_engine_emit(e, tx);
-}
-
 /* A waiting frame must not point into anybody's memory: its payload moves behind the headers. False: it does not fit. */
 static bool linearise(struct sn_tx *tx)
 {
@@ -200,7 +190,7 @@ static void flush_waiting(struct sn_neigh *h)
 		struct sn_buf *next = b->next;
 		tx.hdr = b;
 		tx.flags = (uint8_t)b->seq;
-		emit_to(e, h, &tx);
+		sn_neigh_emit(e, h, h->eth_type, &tx);
 		b = next;
 	}
 }
@@ -222,7 +212,7 @@ void sn_neigh_send(struct sn_engine *e, uint16_t port, const struct sn_addr *hop
 	e->net.port[port].last[sn_addr_family(hop)] = h;
 	h->used = now;
 	if (h->state != SN_NEIGH_ASKING)
-		emit_to(e, h, tx);
+		sn_neigh_emit(e, h, h->eth_type, tx);
 	else
 		wait_for(h, tx);
 }

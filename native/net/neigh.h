@@ -6,6 +6,7 @@
 #define SN_NET_NEIGH_H
 
 #include "engine/engine.h"
+#include "wire/eth.h"
 
 enum sn_neigh_state { SN_NEIGH_ASKING, SN_NEIGH_FRESH, SN_NEIGH_CHECKING };
 
@@ -24,6 +25,15 @@ struct sn_neigh {
 	sn_time used;                           /* last sent to; 0: never */
 	sn_time confirmed;
 };
+
+/* The IP packet at tx->hdr->data gets its Ethernet header and leaves. type: h->eth_type, where the caller knows it. */
+static inline void sn_neigh_emit(struct sn_engine *e, const struct sn_neigh *h, uint16_t type, struct sn_tx *tx)
+{
+	tx->hdr->data -= SN_ETH_HDR;
+	tx->hdr->len += SN_ETH_HDR;
+	sn_eth_emit(tx->hdr->data, h->mac, e->net.port[h->port].mac, type);
+	sn_engine_emit(e, tx);
+}
 
 struct sn_neigh *sn_neigh_find(const struct sn_net *n, uint16_t port, const struct sn_addr *addr);
 /* A new entry, to be learnt or asked for at once; another may make room. NULL: there is no room. */

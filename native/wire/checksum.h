@@ -43,6 +43,12 @@ static inline uint32_t sn_csum_pseudo_v6(const struct sn_addr *src, const struct
 	sum = (sum & 0xffffffff) + (sum >> 32);
 	return (uint32_t)((sum & 0xffff) + (sum >> 16 & 0xffff) + (sum >> 32)) + proto + (len >> 16) + (len & 0xffff);
 }
+/* Of either family. */
+static inline uint32_t sn_csum_pseudo(const struct sn_addr *src, const struct sn_addr *dst, uint8_t proto, uint32_t len)
+{
+	return sn_addr_is_v4(dst) ? sn_csum_pseudo_v4(sn_addr_v4_get(src), sn_addr_v4_get(dst), proto, len)
+				  : sn_csum_pseudo_v6(src, dst, proto, len);
+}
 /* A whole TCP segment with its pseudo header sums up to all ones. */
 static inline bool sn_csum_tcp_v4_good(uint32_t src, uint32_t dst, const uint8_t *tcp, uint32_t len)
 {
