@@ -11,9 +11,10 @@ from typing import Any
 from sennit.sdk import address as addresses
 from sennit.sdk.address import Address
 from sennit.sdk.channel import Channel
-from sennit.sdk.connection import Connection, check_timeout
+from sennit.sdk.connection import Connection
 from sennit.sdk.listener import Backlog, Listener
 from sennit.sdk.session import Pending, Session, registry
+from sennit.sdk.timeouts import check_timeout
 from sennit.shm import errors, native
 
 lib = native.lib

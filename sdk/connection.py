@@ -6,12 +6,12 @@ from __future__ import annotations
 import errno
 import io
 import socket
-import time
 import warnings
 from types import TracebackType
 from typing import TYPE_CHECKING, NoReturn
 
 from sennit.sdk.address import Address
+from sennit.sdk.timeouts import Timeouts
 from sennit.shm import native
 
 if TYPE_CHECKING:
@@ -24,23 +24,13 @@ if TYPE_CHECKING:
 lib = native.lib
 
 
-def check_timeout(value: float | None) -> float | None:
-    """As socket.settimeout(): None blocks, 0 never waits."""
-    if value is None:
-        return None
-    value = float(value)
-    if not value >= 0:
-        raise ValueError("Timeout value out of range")
-    return value
-
-
-class Connection:
+class Connection(Timeouts):
     """Made by `sennit.connect` and `Listener.accept`. Several threads may use it, say one per direction."""
 
     def __init__(self, session: Session, stream: Stream, timeout: float | None = None) -> None:
+        super().__init__(timeout)
         self._session = session
         self._stream = stream
-        self._timeout = timeout
         self._closed = False
 
     def __repr__(self) -> str:
@@ -151,15 +141,6 @@ class Connection:
 
     # -- settings and facts
 
-    def settimeout(self, value: float | None) -> None:
-        self._timeout = check_timeout(value)
-
-    def gettimeout(self) -> float | None:
-        return self._timeout
-
-    def setblocking(self, flag: bool) -> None:
-        self._timeout = None if flag else 0.0
-
     def getpeername(self) -> Address:
         self._check_open()
         return self._stream.remote
@@ -190,9 +171,6 @@ class Connection:
         raise io.UnsupportedOperation("a sennit connection has no file descriptor: it lives in shared memory")
 
     # -- inside
-
-    def _deadline(self) -> float | None:
-        return None if self._timeout is None else time.monotonic() + self._timeout
 
     def _check_open(self) -> None:
         if self._closed:

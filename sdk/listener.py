@@ -6,14 +6,14 @@ from __future__ import annotations
 import errno
 import io
 import threading
-import time
 from collections import deque
 from types import TracebackType
 from typing import TYPE_CHECKING, NoReturn
 
 from sennit.sdk import address as addresses
 from sennit.sdk.address import Address
-from sennit.sdk.connection import Connection, check_timeout
+from sennit.sdk.connection import Connection
+from sennit.sdk.timeouts import Timeouts
 from sennit.shm import errors, native
 
 if TYPE_CHECKING:
@@ -92,13 +92,13 @@ class Backlog:
         self.session.nudge()
 
 
-class Listener:
+class Listener(Timeouts):
     """Made by `sennit.listen`."""
 
     def __init__(self, session: Session, backlog: Backlog, timeout: float | None = None) -> None:
+        super().__init__(timeout)
         self._session = session
         self._backlog = backlog
-        self._timeout = timeout
 
     def __repr__(self) -> str:
         return f"<sennit.Listener {'closed' if self._backlog.closed else 'on'} {self._backlog.local}>"
@@ -114,7 +114,7 @@ class Listener:
     def accept(self) -> tuple[Connection, Address]:
         """The next connection and its peer's address."""
         session, backlog = self._session, self._backlog
-        deadline = None if self._timeout is None else time.monotonic() + self._timeout
+        deadline = self._deadline()
         with session.lock:
             while True:
                 if backlog.closed:
@@ -141,15 +141,6 @@ class Listener:
         with self._session.lock:
             if not self._backlog.closed:
                 self._backlog.close()
-
-    def settimeout(self, value: float | None) -> None:
-        self._timeout = check_timeout(value)
-
-    def gettimeout(self) -> float | None:
-        return self._timeout
-
-    def setblocking(self, flag: bool) -> None:
-        self._timeout = None if flag else 0.0
 
     def getsockname(self) -> Address:
         return self._backlog.local
