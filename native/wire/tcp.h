@@ -40,7 +40,14 @@ enum sn_tcp_flag {
 };
 
 /* Which plain options were present. */
-enum sn_opt_bit { SN_OPT_MSS = 1, SN_OPT_WSCALE = 2, SN_OPT_SACK_OK = 4, SN_OPT_SACK = 8, SN_OPT_TS = 16 };
+enum sn_opt_bit {
+	SN_OPT_MSS = 1,
+	SN_OPT_WSCALE = 2,
+	SN_OPT_SACK_OK = 4,
+	SN_OPT_SACK = 8,
+	SN_OPT_TS = 16,
+	SN_OPT_FASTOPEN = 32
+};
 
 /* Which MPTCP options were present and well formed (RFC 8684 table 3 subtypes; the bit is 1 << subtype). */
 enum sn_mp_subtype {
@@ -131,6 +138,13 @@ struct sn_sack_block {
 	uint32_t left, right;
 };
 
+/* Fast Open cookie, RFC 7413 4.1.1: 4 to 16 bytes, an even number; none at all asks for one. */
+#define SN_TFO_COOKIE_MAX 16u
+struct sn_tfo_cookie {
+	uint8_t len; /* bytes */
+	uint8_t b[SN_TFO_COOKIE_MAX];
+};
+
 /* One received segment after parsing. */
 struct sn_tcp_seg {
 	uint32_t seq, ack;
@@ -146,6 +160,8 @@ struct sn_tcp_seg {
 	uint8_t nsack;
 	uint32_t ts_val, ts_ecr;
 	struct sn_sack_block sack[4];
+	struct sn_tfo_cookie tfo; /* with SN_OPT_FASTOPEN */
+	const uint8_t *early;     /* the payload of such a SYN, NULL: not at hand; the demultiplexer's word */
 	struct sn_mp_opts mp;
 };
 
@@ -173,6 +189,8 @@ uint32_t sn_opt_emit_mss(uint8_t *p, uint16_t mss);
 uint32_t sn_opt_emit_wscale(uint8_t *p, uint8_t shift);
 uint32_t sn_opt_emit_sack_ok(uint8_t *p);
 static inline uint32_t sn_opt_emit_ts(uint8_t *p, uint32_t val, uint32_t ecr);
+uint32_t sn_opt_emit_fastopen(uint8_t *p, const struct sn_tfo_cookie *cookie);
+static inline uint32_t sn_opt_fastopen_len(const struct sn_tfo_cookie *cookie) { return (2u + cookie->len + 3u) & ~3u; }
 uint32_t sn_opt_emit_sack(uint8_t *p, const struct sn_sack_block *blocks, uint32_t n);
 
 /* MPTCP option writers. The length each will take is known beforehand through sn_mp_*_len(). */
