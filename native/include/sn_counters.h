@@ -63,6 +63,13 @@
 	X(tcp_syn_drop, "SYN dropped: table or backlog full")                     \
 	X(tcp_syn_expired, "half-open connections given up: no third ACK came")   \
 	X(tcp_syn_evicted, "old half-open connections that made room for a SYN")  \
+	X(tcp_fastopen_asked, "SYNs sent that ask for a Fast Open cookie")          \
+	X(tcp_fastopen_sent, "SYNs sent with data (RFC 7413)")                    \
+	X(tcp_fastopen_acked, "SYNs sent with data that were acknowledged with it") \
+	X(tcp_fastopen_given, "Fast Open cookies given to peers")                 \
+	X(tcp_fastopen_taken, "SYNs received with data that was taken")           \
+	X(tcp_fastopen_refused, "SYNs received with a cookie that is not ours")   \
+	X(tcp_fastopen_muted, "servers to which SYNs with data get lost")         \
 	X(tcp_probes, "zero-window probes sent")                                  \
 	X(tcp_active_opens, "connections and joins we opened")                    \
 	X(tcp_passive_opens, "connections and joins peers opened")                \

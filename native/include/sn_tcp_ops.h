@@ -62,6 +62,12 @@ struct sn_tcp_up {
 	/* Asked only while buffers are short: may in-order data be taken, ssn being the relative sequence number of its first
 	 * byte? What is refused was not acknowledged and comes again. May be NULL. */
 	bool (*admit)(struct sn_subflow *, const struct sn_buf *b, uint32_t ssn);
+	/* Fast Open (RFC 7413). The peer's SYN/ACK acknowledged the first `len` bytes of what went with our SYN; before
+	 * `established`. Relative sequence numbers count from behind them. */
+	void (*early_taken)(struct sn_subflow *, uint32_t len, sn_time now);
+	/* What came with a SYN whose cookie is good, before anything else; ownership passes. Counts in no relative sequence
+	 * number. The handshake is not over. */
+	void (*early_data)(struct sn_subflow *, struct sn_buf *b, sn_time now);
 	/* TCP could send without having been answered (pacing, a tail probe): a time to schedule as well. NULL: as `acked`. */
 	void (*room)(struct sn_subflow *, sn_time now);
 };
@@ -75,6 +81,10 @@ struct sn_tcp_open {
 	const char *cc;     /* "cubic" | "newreno" | "bbr" | "dctcp"; NULL: default */
 	uint32_t isn;       /* RFC 6528, made by the caller through sn_engine_isn() */
 	uint32_t rcv_space; /* largest window that will ever be advertised: chooses the window scale */
+	/* RFC 7413. Active: asks for a cookie, or sends `early` (or NULL) with the SYN if there is one; its first piece, as
+	 * much as fits. Passive: gives cookies and takes data. */
+	bool fastopen;
+	struct sn_chunk *early;
 };
 
 struct sn_tcp_estimate {

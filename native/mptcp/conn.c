@@ -211,6 +211,10 @@ bool sn_sf_open(struct sn_subflow *sf, sn_time now)
 	struct sn_conn *c = sf->conn;
 	struct sn_tcp_open o = open_args(sf, now);
 	sf->active = true;
+	if (sf->kind != SN_SF_JOIN && c->fastopen) {
+		o.fastopen = true;
+		o.early = c->chunks;
+	}
 	if (sf->kind == SN_SF_CAPABLE)
 		c->e->counters.MPCapableSYNTX++;
 	else if (sf->kind == SN_SF_JOIN)
@@ -229,6 +233,9 @@ bool sn_sf_accept(struct sn_subflow *sf, const struct sn_tcp_seg *syn, sn_time n
 	struct sn_conn *c = sf->conn;
 	struct sn_tcp_open o = open_args(sf, now);
 	sf->peer_wscale = syn->opts & SN_OPT_WSCALE ? SN_MIN(syn->wscale, 14) : 0;
+	/* A crowd of handshakes is no time to take data on trust. */
+	o.fastopen = sf->kind != SN_SF_JOIN && (c->listener->flags & SN_OPF_FASTOPEN) &&
+		     c->e->mptcp.half < c->e->mptcp.conns.count / 16;
 	struct sn_tcp *tcp = c->ops->accept(c->e, &o, syn, now);
 	if (!tcp) {
 		sn_sf_free(sf);

@@ -215,6 +215,7 @@ struct sn_conn {
 	bool owe_open, told; /* CONNECTED / ACCEPT is to be posted / was posted */
 	bool app_closed;     /* CLOSE: nothing more is delivered */
 	bool discard;        /* drain: incoming data is acknowledged and dropped */
+	bool fastopen;       /* data may go with the SYN */
 	bool shut;           /* nothing more to send: DATA_FIN / FIN after the queue */
 	bool fin_sent, fin_acked;
 	bool peer_fin_known, peer_fin; /* DATA_FIN seen / in order */
@@ -394,6 +395,8 @@ void sn_send_window(struct sn_conn *c, uint64_t ack, uint32_t wnd);
 void sn_send_release(struct sn_conn *c);
 /* Frees the application's memory from subflows that do not get on. */
 void sn_send_unblock(struct sn_conn *c);
+/* The first `len` bytes of the queue travelled with the SYN: they have no place in the data sequence space (RFC 8684 B.2). */
+void sn_send_early(struct sn_conn *c, uint32_t len);
 void sn_send_purge(struct sn_conn *c); /* everything, at the end of a connection */
 /* The chunk that holds dsn; NULL if none does. */
 struct sn_chunk *sn_send_chunk_at(const struct sn_conn *c, uint64_t dsn);

@@ -157,11 +157,11 @@ uint32_t sn_mp_options(struct sn_subflow *sf, const struct sn_opt_want *want, ui
 		return 0;
 	switch (want->kind) {
 	case SN_SEG_SYN:
-		if (want->room < 12)
+		if (want->room < (sf->kind == SN_SF_JOIN ? 12 : 4))
 			return 0;
 		return sf->kind == SN_SF_JOIN ? emit_join(sf, 12, out) : emit_capable(sf, 4, want, out);
 	case SN_SEG_SYNACK:
-		if (want->room < 16)
+		if (want->room < (sf->kind == SN_SF_JOIN ? 16 : 12))
 			return 0;
 		return sf->kind == SN_SF_JOIN ? emit_join(sf, 16, out) : emit_capable(sf, 12, want, out);
 	case SN_SEG_RST: return options_rst(sf, want, out);

@@ -299,6 +299,14 @@ static void up_room(struct sn_subflow *sf, sn_time now)
 	sn_conn_wake(sf->conn);
 }
 
+static void up_early_taken(struct sn_subflow *sf, uint32_t len, sn_time now)
+{
+	(void)now;
+	sn_send_early(sf->conn, len);
+}
+
+static void up_early_data(struct sn_subflow *sf, struct sn_buf *b, sn_time now) { sn_recv_plain(sf->conn, b, now); }
+
 static uint32_t up_window(struct sn_subflow *sf) { return sn_recv_window(sf->conn); }
 
 /* Buffers are short. The connection's next bytes are always welcome unless nobody reads; others as far as the
@@ -402,4 +410,6 @@ const struct sn_tcp_up sn_mptcp_up = {
 	.fin = up_fin,
 	.closed = up_closed,
 	.admit = up_admit,
+	.early_taken = up_early_taken,
+	.early_data = up_early_data,
 };

@@ -332,10 +332,13 @@ void sn_demux_tcp(struct sn_engine *e, struct sn_buf *b, const struct sn_ip *ip,
 	/* A fresh SYN is decided anew: the 4-tuple may have changed hands. Not while the flow is in use: its owner knows
 	 * what to say to a SYN in the middle of it. */
 	if ((seg.flags & (SN_TH_SYN | SN_TH_ACK | SN_TH_RST | SN_TH_FIN)) == SN_TH_SYN) {
-		if (f && f->live && now - f->last_used < FOREIGN_HOLD)
+		if (f && f->live && now - f->last_used < FOREIGN_HOLD) {
 			forward(e, b, f->owner);
-		else
-			new_flow(e, b, &flow, &seg, now);
+			return;
+		}
+		if (seg.opts & SN_OPT_FASTOPEN)
+			seg.early = tcp + seg.hdr_len;
+		new_flow(e, b, &flow, &seg, now);
 		return;
 	}
 	if (f) {

@@ -144,7 +144,8 @@ struct sn_tcp *sn_tcp_open_active(struct sn_engine *e, const struct sn_tcp_open 
 	t->sack_on = t->ts_on = t->ws_on = true;
 	t->syn_sent = now;
 	sn_tcp_set_state(t, SN_TCP_SYN_SENT);
-	sn_tcp_emit_syn(t, now); /* without a buffer the timer sends it */
+	t->early = o->fastopen ? (uint16_t)sn_tfo_begin(t, o, now) : 0;
+	sn_tcp_emit_first_syn(t, o->early, now); /* without a buffer the timer sends it */
 	sn_tcp_rtx_restart(t, now);
 	return t;
 }
@@ -162,7 +163,9 @@ struct sn_tcp *sn_tcp_open_passive(struct sn_engine *e, const struct sn_tcp_open
 	sn_tcp_negotiate(t, syn, now);
 	t->snd_wnd = t->peer_wnd = t->max_wnd = syn->wnd;
 	sn_tcp_set_state(t, SN_TCP_SYN_RCVD);
-	sn_tcp_emit_syn(t, now);
+	if (o->fastopen && (syn->opts & SN_OPT_FASTOPEN))
+		sn_tfo_accept(t, o, syn, now);
+	sn_tcp_emit_first_syn(t, NULL, now);
 	sn_tcp_rtx_restart(t, now);
 	return t;
 }

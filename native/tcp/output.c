@@ -75,6 +75,8 @@ static uint32_t put_syn_options(struct sn_tcp *t, uint8_t *p, sn_time now)
 	}
 	if (t->ws_on)
 		n += sn_opt_emit_wscale(p + n, t->rcv_ws);
+	if (t->tfo)
+		n += sn_tfo_option(t, p + n);
 	return n;
 }
 
@@ -221,9 +223,9 @@ static __attribute__((noinline)) bool transmit_control(struct sn_tcp *t, struct 
 	return transmit(t, b, now);
 }
 
-bool sn_tcp_emit_syn(struct sn_tcp *t, sn_time now)
+static bool emit_syn(struct sn_tcp *t, const struct sn_tcp_txseg *s, sn_time now)
 {
-	struct build b = {.kind = SN_SEG_SYN, .flags = SN_TH_SYN, .seq = t->iss, .again = t->syn_resent};
+	struct build b = {.kind = SN_SEG_SYN, .flags = SN_TH_SYN, .seq = t->iss, .again = t->syn_resent, .s = s};
 
 	if (t->state == SN_TCP_SYN_RCVD) {
 		b.kind = SN_SEG_SYNACK;
@@ -231,6 +233,19 @@ bool sn_tcp_emit_syn(struct sn_tcp *t, sn_time now)
 	}
 	b.flags |= sn_ecn_syn_flags(t, b.kind == SN_SEG_SYNACK);
 	return transmit_control(t, &b, now);
+}
+
+bool sn_tcp_emit_syn(struct sn_tcp *t, sn_time now)
+{
+	t->tfo = SN_TFO_OFF; /* RFC 7413 4.2.1: only the first one carries more than a SYN ever did */
+	return emit_syn(t, NULL, now);
+}
+
+bool sn_tcp_emit_first_syn(struct sn_tcp *t, struct sn_chunk *early, sn_time now)
+{
+	struct sn_tcp_txseg s = {.chunk = early, .len = t->early};
+
+	return emit_syn(t, t->early ? &s : NULL, now);
 }
 
 bool sn_tcp_emit_ack(struct sn_tcp *t, uint32_t seq, sn_time now)

@@ -7,6 +7,7 @@
 
 #include "engine/slab.h"
 #include "sn_base.h"
+#include "wire/tcp.h"
 
 struct sn_engine;
 
@@ -30,9 +31,22 @@ struct sn_tcp_cfg {
 	bool pacing;             /* window-based congestion controls are paced as well */
 };
 
+enum { SN_TFO_SERVERS = 64 };
+
+/* What a server said in its SYN/ACK (RFC 7413 4.1.3). */
+struct sn_tfo_server {
+	struct sn_addr addr;
+	struct sn_tfo_cookie cookie; /* len 0: none, or entry free */
+	uint8_t strikes;             /* SYNs with data in a row that were lost */
+	uint16_t mss;                /* payload that it takes in one segment, options included */
+	sn_time used;
+	sn_time muted; /* not before this is data sent with a SYN again */
+};
+
 struct sn_tcp_stack {
-	struct sn_slab conns;             /* struct sn_tcp: subflows, and as many again in TIME_WAIT */
-	struct sn_slab segs;              /* struct sn_tcp_txseg: one sent segment */
+	struct sn_slab conns; /* struct sn_tcp: subflows, and as many again in TIME_WAIT */
+	struct sn_slab segs;  /* struct sn_tcp_txseg: one sent segment */
+	struct sn_tfo_server tfo[SN_TFO_SERVERS];
 	struct sn_tcp *tw_head, *tw_tail; /* TIME_WAIT, oldest first: the first to go when records run out */
 };
 

@@ -93,6 +93,14 @@ enum sn_tcp_frto {
 	SN_FRTO_SECOND /* new data went: the second ACK tells */
 };
 
+/* Fast Open on the first SYN or SYN/ACK (fastopen.c). */
+enum sn_tcp_tfo {
+	SN_TFO_OFF,
+	SN_TFO_ASK,  /* SYN: for a cookie */
+	SN_TFO_SEND, /* SYN: cookie and data */
+	SN_TFO_GIVE  /* SYN/ACK: a cookie */
+};
+
 enum {
 	SN_TCP_SACK_RANGES = 4,
 	SN_TCP_DUPTHRESH = 3,
@@ -115,6 +123,8 @@ struct sn_tcp {
 	uint8_t quick;      /* segments still to be acknowledged at once */
 	uint8_t no_hop;     /* times the next hop did not answer */
 	uint8_t unanswered; /* window probes in a row without an answer */
+	uint8_t tfo;        /* enum sn_tcp_tfo */
+	uint16_t early;     /* bytes that went with our SYN */
 	bool dead : 1;      /* given up, freed when busy is 0 */
 	bool passive : 1;
 	bool shared : 1; /* window accounted above */
@@ -256,6 +266,16 @@ void sn_tcp_set_mss(struct sn_tcp *t);
 void sn_tcp_established(struct sn_tcp *t, sn_time now);
 static inline uint32_t sn_tcp_ts(const struct sn_tcp *t, sn_time now) { return (uint32_t)(now / SN_MSEC) + t->ts_off; }
 
+/* --- fastopen.c: RFC 7413 --- */
+/* Chooses what our first SYN carries. Returns how many bytes of the first piece at o->early. */
+uint32_t sn_tfo_begin(struct sn_tcp *t, const struct sn_tcp_open *o, sn_time now);
+/* The SYN of a peer: is its cookie good, is there data? */
+void sn_tfo_accept(struct sn_tcp *t, const struct sn_tcp_open *o, const struct sn_tcp_seg *syn, sn_time now);
+/* The SYN/ACK came; `taken` bytes of ours are acknowledged with the SYN. */
+void sn_tfo_answered(struct sn_tcp *t, const struct sn_tcp_seg *synack, uint32_t taken, sn_time now);
+/* The option of a first SYN or SYN/ACK; returns its length. */
+uint32_t sn_tfo_option(const struct sn_tcp *t, uint8_t *p);
+
 /* --- fastpath.c: sn_tcp_ops.input --- */
 void sn_tcp_input(struct sn_tcp *t, const struct sn_tcp_seg *seg, struct sn_buf *b, sn_time now);
 
@@ -352,6 +372,8 @@ enum {
 }; /* payload of more than SN_TX_REFS pieces is copied behind its header up to this size */
 /* Each returns false if no buffer could be had. */
 bool sn_tcp_emit_syn(struct sn_tcp *t, sn_time now);
+/* The first one, with t->early bytes of a piece. */
+bool sn_tcp_emit_first_syn(struct sn_tcp *t, struct sn_chunk *early, sn_time now);
 bool sn_tcp_emit_ack(struct sn_tcp *t, uint32_t seq, sn_time now);
 bool sn_tcp_emit_rst(struct sn_tcp *t, sn_time now);
 /* A record again. */

@@ -28,8 +28,11 @@ enum sn_op {
 
 /* Flags of SN_OP_CONNECT and SN_OP_LISTEN. */
 enum {
-	SN_OPF_TCP = 1, /* plain TCP, no MP_CAPABLE */
-	SN_OPF_CSUM = 2 /* ask for DSS checksums */
+	SN_OPF_TCP = 1,  /* plain TCP, no MP_CAPABLE */
+	SN_OPF_CSUM = 2, /* ask for DSS checksums */
+	/* TCP Fast Open. CONNECT: off and len as for SEND, what is sent first; it travels with the SYN if the server gave a
+	 * cookie before, else behind the handshake. LISTEN: gives cookies and takes data that comes with a SYN. */
+	SN_OPF_FASTOPEN = 4
 };
 
 struct sn_sqe {

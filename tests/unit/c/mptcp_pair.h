@@ -312,7 +312,7 @@ static struct sn_sqe connect_sqe(uint8_t flags)
 	return q;
 }
 
-static void pair_connect(struct pair *p, uint8_t flags)
+static inline void pair_connect(struct pair *p, uint8_t flags)
 {
 	pair_submit(p, B, (struct sn_sqe){.op = SN_OP_LISTEN, .lport = PEER_PORT, .len = 4, .user = 22});
 	pair_run(p, SN_MSEC);
