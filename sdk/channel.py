@@ -83,6 +83,7 @@ class Channel:
         local: tuple[bytes, int] | None = None,
         scheduler: int = 0,
         cc: int = 0,
+        offset: int = 0,
     ) -> bool:
         """False: the ring is full."""
         if self.lost or not self._flush():
@@ -90,7 +91,7 @@ class Channel:
         entry = self._entry
         ffi.memmove(entry, bytes(64), 64)
         entry.op, entry.flags, entry.conn, entry.user, entry.len, entry.sched = op, flags, conn, user, length, scheduler
-        entry.cc = cc
+        entry.cc, entry.off = cc, offset
         if remote is not None:
             ffi.memmove(entry.addr, remote[0], 16)
             entry.port = remote[1]
