@@ -26,7 +26,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Literal, Self
+from typing import IO, Any, Literal, Protocol, Self
 
 NAME = re.compile(r"^snt-(\d+)-[0-9a-f]+-(host|net|peer)$")
 PEER = str(Path(__file__).resolve().with_name("lab_peer.py"))
@@ -347,10 +347,20 @@ class Side:
     mptcp: bool | None = None
 
 
+class Programs(Protocol):
+    """What can run programs in namespaces: Lab, and others like it."""
+
+    def popen(
+        self, namespace: str, *args: str, stdout: int | IO[Any] | None = None, stderr: int | IO[Any] | None = None
+    ) -> subprocess.Popen[Any]: ...
+
+
 class KernelProcess:
     """lab_peer.py in a namespace: a program on the kernel's sockets, spoken to through its JSON lines."""
 
-    def __init__(self, lab: Lab, namespace: str, port: int, role: str, address: str, do: str, size: int, *options: str):
+    def __init__(
+        self, lab: Programs, namespace: str, port: int, role: str, address: str, do: str, size: int, *options: str
+    ):
         self.what = f"{role} in {namespace}"
         self.process = lab.popen(
             namespace, sys.executable, "-I", PEER, role, address, str(port), "--do", do, "--bytes", str(size), *options,

@@ -13,12 +13,12 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 from sennit.shm import messages
 from sennit.tools.client import Client
 from sennit.tools.errors import ToolError
-from sennit.tools.lab import Family, Lab
+from sennit.tools.lab import Family, Programs
 
 START_S = 30.0
 
@@ -28,10 +28,22 @@ def command(*args: str) -> list[str]:
     return [sys.executable, "-P", "-m", "sennit.tools.cli", *args]
 
 
+class Place(Programs, Protocol):
+    """Where a runtime can live: a namespace and the interfaces in it that become its ports."""
+
+    @property
+    def host(self) -> str: ...
+    @property
+    def ports(self) -> list[str]: ...
+    @property
+    def indices(self) -> range: ...
+    def host_address(self, path: int, family: Family = "ipv4") -> str: ...
+
+
 class Runtime:
     """Context manager: `sennit up` on entry, ready when every worker runs; ordered stop on exit."""
 
-    def __init__(self, lab: Lab, *, lcores: str = "0", name: str | None = None, extra: Sequence[str] = ()):
+    def __init__(self, lab: Place, *, lcores: str = "0", name: str | None = None, extra: Sequence[str] = ()):
         self.lab = lab
         self.lcores = lcores
         self.name = name or f"lab-{os.getpid()}-{secrets.token_hex(2)}"
