@@ -217,6 +217,16 @@ void sn_neigh_send(struct sn_engine *e, uint16_t port, const struct sn_addr *hop
 		wait_for(h, tx);
 }
 
+bool sn_net_may_answer(struct sn_engine *e, uint16_t port, const struct sn_addr *dst, sn_time now)
+{
+	struct sn_addr hop;
+
+	if (!sn_net_next_hop(e, port, dst, &hop))
+		return false;
+	const struct sn_neigh *h = sn_neigh_find(&e->net, port, &hop);
+	return (h && h->state != SN_NEIGH_ASKING) || sn_net_limit_take(&e->net.stranger_limit, SN_STRANGER_RATE, now);
+}
+
 void sn_neigh_learn(struct sn_neigh *h, const uint8_t mac[6], sn_time now)
 {
 	memcpy(h->mac, mac, 6);

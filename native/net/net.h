@@ -9,7 +9,8 @@
  *   1. our flow table hit            -> ops->input
  *   2. forward table or port block of another worker -> hooks.forward (counted `misdirected`)
  *   3. SYN                           -> sn_mptcp_syn (listener, MP_JOIN by token; may answer "forward to worker w")
- *   4. otherwise                     -> RST (RFC 9293 3.10.7.1), rate limited
+ *   4. ACK of a SYN cookie           -> sn_mptcp_ack
+ *   5. otherwise                     -> RST (RFC 9293 3.10.7.1), rate limited
  */
 #ifndef SN_NET_H
 #define SN_NET_H
@@ -82,6 +83,9 @@ uint16_t sn_net_port_mtu(const struct sn_engine *e, uint16_t port);
 uint32_t sn_net_port_count(const struct sn_engine *e);
 /* Next hop from a port to a destination; false: there is none. */
 bool sn_net_next_hop(const struct sn_engine *e, uint16_t port, const struct sn_addr *dst, struct sn_addr *hop);
+/* May somebody who may be made up be answered? Yes if the MAC of the next hop is known; the others, for each of which the
+ * neighbour table would have to find room, at SN_STRANGER_RATE. */
+bool sn_net_may_answer(struct sn_engine *e, uint16_t port, const struct sn_addr *dst, sn_time now);
 /* Index of the port that has this address, or -1. */
 int32_t sn_net_addr_port(const struct sn_engine *e, const struct sn_addr *addr);
 /* Number of one of our addresses, below SN_MAX_PORTS * SN_FAMILIES: port * SN_FAMILIES + family; or -1. */
@@ -102,7 +106,7 @@ struct sn_tcp *sn_net_flow_find(const struct sn_engine *e, const struct sn_flow 
  * room, or one unused for long; false if there is none. */
 bool sn_net_forward_learn(struct sn_engine *e, const struct sn_flow *flow, uint32_t owner, sn_time now);
 
-/* Picks a free local port of this worker's block for a flow (RFC 6056 algorithm 3) and writes flow->lport. A port that
+/* Picks a free local port of this worker's block for a flow (RFC 6056 algorithm 4) and writes flow->lport. A port that
  * somebody listens on is not free.
  * SN_E_ADDRNOTAVAIL when all are taken. */
 enum sn_err sn_net_port_choose(struct sn_engine *e, struct sn_flow *flow);

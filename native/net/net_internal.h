@@ -21,12 +21,14 @@ struct sn_neigh;
 
 enum {
 	SN_FLOW_RECENT = 256,      /* power of two */
+	SN_PORT_COUNTERS = 256,    /* power of two */
 	SN_NEIGH_MAX = 256,        /* entries of one worker */
 	SN_NEIGH_BUCKETS = 512,    /* power of two */
 	SN_NEIGH_PENDING = 16,     /* frames that wait for one address */
 	SN_NEIGH_TRIES = 3,        /* requests, one a second */
 	SN_ASK_RATE = 100000,      /* segments a second whose owner is looked for among the other workers */
 	SN_RST_RATE = 1000,        /* RSTs a second without a connection */
+	SN_STRANGER_RATE = 100,    /* answers a second to SYNs through next hops whose MAC is not known */
 	SN_ECHO_RATE = 10000,      /* echo requests a second that are answered */
 	SN_NEIGH_SHARE_RATE = 1000 /* ARP and ND packets a second that are passed to the other workers */
 };
@@ -74,14 +76,14 @@ struct sn_net {
 	struct sn_net_recent recent[SN_FLOW_RECENT]; /* by a cheap hash */
 	struct sn_slab nodes;
 	struct sn_net_flow *foreign;
-	uint32_t foreign_count; /* power of two */
-	uint32_t foreign_next;  /* where the search for a slot starts */
-	uint32_t port_next;     /* RFC 6056 3.3.3 next_ephemeral */
+	uint32_t foreign_count;               /* power of two */
+	uint32_t foreign_next;                /* where the search for a slot starts */
+	uint32_t port_next[SN_PORT_COUNTERS]; /* RFC 6056 3.3.4: by a hash of the destination */
 	/* Neighbours. */
 	struct sn_slab neighs;
 	struct sn_neigh **neigh_bucket;
 	bool resolved_only; /* frames to unresolved neighbours are dropped: sn_engine_recover() */
-	struct sn_net_limit rst_limit, ask_limit, echo_limit, neigh_share_limit;
+	struct sn_net_limit rst_limit, ask_limit, echo_limit, neigh_share_limit, stranger_limit;
 };
 
 /* net.c: frames of such a flow are not dropped because of their addresses. */

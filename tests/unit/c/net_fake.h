@@ -48,6 +48,8 @@ static struct {
 	struct sn_tcp_seg input_seg;
 	/* Answer to a SYN. */
 	enum sn_syn_verdict verdict;
+	enum sn_ack_verdict ack_verdict; /* asked for while cookies are out */
+	uint32_t acks;
 	uint32_t syn_owner, syns;
 	uint16_t listens; /* this port is taken by a listener */
 } fake;
@@ -117,6 +119,14 @@ enum sn_syn_verdict sn_mptcp_syn(struct sn_engine *e, uint16_t port, const struc
 	if (fake.verdict == SN_SYN_REFUSE)
 		*opt_len = sn_mp_emit_tcprst(opts, 0, 1);
 	return fake.verdict;
+}
+
+enum sn_ack_verdict sn_mptcp_ack(struct sn_engine *e, uint16_t port, const struct sn_flow *flow,
+				 const struct sn_tcp_seg *ack, struct sn_tcp **tcp, sn_time now)
+{
+	(void)e, (void)port, (void)flow, (void)ack, (void)tcp, (void)now;
+	fake.acks++;
+	return fake.ack_verdict;
 }
 
 bool sn_mptcp_listens(const struct sn_engine *e, uint16_t lport)

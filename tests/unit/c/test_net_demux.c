@@ -222,6 +222,37 @@ SN_TEST(a_segment_that_landed_at_a_worker_without_its_flow_goes_round_before_a_r
 	fake_stop();
 }
 
+SN_TEST(a_segment_behind_a_cookie_goes_round_and_nobody_resets_it)
+{
+	struct sn_engine *e = fake_start(0, 2, false);
+
+	e->mptcp.cookies_until = 1000;
+	fake.ack_verdict = SN_ACK_QUIET;
+	rx_tcp(5000, 80, SN_TH_ACK, 0, 0, 0, 1);
+	CHECK_EQ(fake.forwarded_count, 1);
+	CHECK_EQ(fake.acks, 1);
+	struct sn_buf *b = fake.forwarded[0].b;
+	fake.forwarded_count = 0;
+	fake.ack_verdict = SN_ACK_STRANGE;
+	e->mptcp.cookies_until = 0; /* the other one knows nothing of cookies */
+	sn_net_rx(e, &b, 1, 1);
+	CHECK_EQ(fake.forwarded_count, 0);
+	CHECK_EQ(fake.acks, 1);
+	CHECK_EQ(e->counters.tcp_rst_tx, 0);
+	CHECK_EQ(e->counters.tcp_no_flow, 1);
+	fake_stop();
+
+	e = fake_start(0, 2, false);
+	e->mptcp.cookies_until = 1000;
+	fake.ack_verdict = SN_ACK_DROPPED;
+	rx_tcp(5000, 80, SN_TH_ACK, 0, 0, 0, 1);
+	rx_tcp(5000, 80, SN_TH_ACK | SN_TH_SYN, 0, 0, 0, 1); /* no third ACK of anybody */
+	rx_tcp(5000, 80, SN_TH_ACK, 0, 0, 0, 1000);          /* too late for all that were sent */
+	CHECK_EQ(fake.acks, 1);
+	CHECK_EQ(fake.forwarded_count, 2);
+	fake_stop();
+}
+
 SN_TEST(a_forwarded_segment_is_never_forwarded_again)
 {
 	struct sn_engine *e = fake_start(0, 2, false);
@@ -451,6 +482,24 @@ SN_TEST(ports_are_chosen_from_our_block_without_repeats_until_none_is_left)
 	CHECK_EQ(f.lport, last);
 	g = flow_of(0, 81); /* another destination has its own sequence and all ports */
 	CHECK_EQ(sn_net_port_choose(e, &g), SN_OK);
+	fake_stop();
+}
+
+/* RFC 6056 3.3.4: who watches the ports of connections to himself learns nothing of how many are opened to others. */
+SN_TEST(opens_to_others_do_not_move_a_destinations_ports)
+{
+	struct sn_engine *e = fake_start(1, 2, false);
+	struct sn_flow f = flow_of(0, 80);
+	uint16_t first;
+
+	CHECK_EQ(sn_net_port_choose(e, &f), SN_OK);
+	first = f.lport;
+	for (uint16_t i = 0; i < 10; i++) {
+		struct sn_flow g = flow_of(0, (uint16_t)(1000 + i));
+		CHECK_EQ(sn_net_port_choose(e, &g), SN_OK);
+	}
+	CHECK_EQ(sn_net_port_choose(e, &f), SN_OK);
+	CHECK_EQ(f.lport, (uint16_t)(first + 1));
 	fake_stop();
 }
 
