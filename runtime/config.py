@@ -77,6 +77,10 @@ class Engine(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_listeners: int = 0
     receive_buffer: int = 0  # bytes per connection
     rto_min_ms: float = 0
+    time_wait_s: float = 0  # how long a closed flow's record answers for it
+    fin_wait_s: float = 0  # how long a closed plain TCP flow waits for the peer's FIN
+    max_orphans: int = 0  # closed plain TCP flows that are not through yet
+    syn_cookies: Literal["", "off", "auto", "always"] = ""  # default: auto, when handshakes use up their share
 
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -182,6 +186,7 @@ _HINTS = {
     "engine.scheduler": "default, minrtt or round-robin",
     "engine.congestion_control": "cubic, newreno, bbr or dctcp",
     "engine.tcp": "native",
+    "engine.syn_cookies": "off, auto or always",
 }
 
 
@@ -229,6 +234,9 @@ def check(config: Config) -> None:
         ("memory_mb", config.memory_mb, 0, 1 << 20),
         ("engine.receive_buffer", config.engine.receive_buffer or 65536, 65536, 1 << 30),
         ("engine.rto_min_ms", config.engine.rto_min_ms, 0, 60_000),
+        ("engine.time_wait_s", config.engine.time_wait_s, 0, 600),
+        ("engine.fin_wait_s", config.engine.fin_wait_s, 0, 600),
+        ("engine.max_orphans", config.engine.max_orphans, 0, 1 << 23),
         ("engine.max_connections", config.engine.max_connections, 0, 1 << 22),
         ("engine.max_subflows", config.engine.max_subflows, 0, 1 << 23),
         ("engine.max_segments", config.engine.max_segments, 0, 1 << 24),

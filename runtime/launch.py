@@ -30,6 +30,7 @@ log = logging.getLogger("sennit.runtime")
 
 START_S = 10.0
 SCHEDULERS = {"default": 0, "minrtt": 1, "round-robin": 2}
+COOKIES = {"": 0, "off": 1, "auto": 2, "always": 3}  # enum sn_cookies_cfg
 
 
 def run(config: Config, *, on_ready: Callable[[handle.RuntimeHandle], None] | None = None) -> int:
@@ -129,6 +130,10 @@ class Launch:
         cfg.limit_subflows = config.limits.subflows
         cfg.limit_add_addr = config.limits.add_addr_accepted
         cfg.rto_min_us = int(engine.rto_min_ms * 1000)
+        cfg.time_wait_ms = int(engine.time_wait_s * 1000)
+        cfg.fin_wait_ms = int(engine.fin_wait_s * 1000)
+        cfg.max_orphans = engine.max_orphans
+        cfg.cookies = COOKIES[engine.syn_cookies]
         cfg.sched = SCHEDULERS[engine.scheduler]
         cfg.csum = engine.checksum
         cfg.no_join = engine.no_join

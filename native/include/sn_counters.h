@@ -63,6 +63,15 @@
 	X(tcp_syn_drop, "SYN dropped: table or backlog full")                     \
 	X(tcp_syn_expired, "half-open connections given up: no third ACK came")   \
 	X(tcp_syn_evicted, "old half-open connections that made room for a SYN")  \
+	X(ListenOverflows, "SYN or third ACK dropped: nobody accepts")            \
+	X(SyncookiesSent, "SYNs answered by a cookie (RFC 4987)")                 \
+	X(SyncookiesRecv, "cookies that came back: connections made of them")     \
+	X(SyncookiesFailed, "third ACKs with a bad or old cookie")                \
+	X(tcp_cookie_strange, "cookies not sent: next hop unknown, limited rate") \
+	X(TCPKeepAlive, "keep-alive probes sent (RFC 1122 4.2.3.6)")              \
+	X(tcp_keep_timeout, "subflows ended: keep-alive was not answered")        \
+	X(tcp_user_timeout, "connections ended: the application's user timeout")  \
+	X(tcp_orphans_reset, "closing flows without an owner reset: too many")    \
 	X(tcp_probes, "zero-window probes sent")                                  \
 	X(tcp_active_opens, "connections and joins we opened")                    \
 	X(tcp_passive_opens, "connections and joins peers opened")                \

@@ -75,6 +75,24 @@ struct sn_tcp_open {
 	const char *cc;     /* "cubic" | "newreno" | "bbr" | "dctcp"; NULL: default */
 	uint32_t isn;       /* RFC 6528, made by the caller through sn_engine_isn() */
 	uint32_t rcv_space; /* largest window that will ever be advertised: chooses the window scale */
+	bool answered;      /* passive: a cookie, which is `isn`, was the SYN/ACK */
+};
+
+/* SYN cookies (RFC 4987 3.6): SYN/ACKs that leave nothing behind. What the handshake agreed on is told by the third ACK. */
+enum sn_cookie {
+	SN_COOKIE_BAD,
+	SN_COOKIE_LATER, /* a segment of somebody who has a cookie, but not his first */
+	SN_COOKIE_GOOD
+};
+struct sn_tcp_cookie_ops {
+	/* The sequence number to answer a SYN with. */
+	uint32_t (*make)(const struct sn_engine *, const struct sn_flow *, const struct sn_tcp_seg *syn, sn_time now);
+	/* Sends the SYN/ACK: o->isn is the cookie, `wnd` the window, `opts` the owner's options (padded). */
+	void (*send)(struct sn_engine *, const struct sn_tcp_open *o, const struct sn_tcp_seg *syn, uint32_t wnd,
+		     const uint8_t *opts, uint32_t opt_len, sn_time now);
+	/* Is what this ACK acknowledges a cookie of ours? Fills in the SYN as far as it is remembered, for accept(). */
+	enum sn_cookie (*open)(const struct sn_engine *, const struct sn_flow *, const struct sn_tcp_seg *ack,
+			       struct sn_tcp_seg *syn, sn_time now);
 };
 
 struct sn_tcp_estimate {
@@ -108,13 +126,21 @@ struct sn_tcp_sent {
 	uint32_t len;    /* bytes from the one asked for to the end of the segment */
 };
 
+/* What an application may set of a flow; 0: off. */
+struct sn_tcp_tune {
+	sn_time keep_idle, keep_interval; /* keep-alive, RFC 1122 4.2.3.6 */
+	uint8_t keep_count;
+	sn_time user_timeout; /* takes the place of R2 (RFC 9293 3.8.3, RFC 5482) */
+};
+
 enum sn_tcp_close { SN_TCP_CLOSE_ORDERLY, SN_TCP_CLOSE_RESET };
 
 struct sn_tcp_ops {
 	const char *name;
 	/* Active open: takes a record, inserts it in the demultiplexer, sends SYN. NULL: limit reached. */
 	struct sn_tcp *(*open)(struct sn_engine *, const struct sn_tcp_open *, sn_time now);
-	/* Passive open for a SYN that the owner accepted: takes a record in SYN_RCVD and sends SYN/ACK. */
+	/* Passive open for a SYN that the owner accepted: takes a record in SYN_RCVD and sends SYN/ACK, unless it was answered
+	 * by a cookie. */
 	struct sn_tcp *(*accept)(struct sn_engine *, const struct sn_tcp_open *, const struct sn_tcp_seg *syn,
 				 sn_time now);
 	/* One segment for this flow. buf->data/len cover the TCP payload already; ownership passes. */
@@ -132,6 +158,7 @@ struct sn_tcp_ops {
 	void (*ack_now)(struct sn_tcp *, sn_time now);
 	/* Sends an ACK-eliciting empty segment below snd_una (window probe, keepalive). */
 	void (*probe)(struct sn_tcp *, sn_time now);
+	void (*tune)(struct sn_tcp *, const struct sn_tcp_tune *, sn_time now);
 	/* The path is known to work again: forgets the backed-off timer and sends what was lost now. */
 	void (*kick)(struct sn_tcp *, sn_time now);
 	/* Half-close: FIN after everything sent so far. */
@@ -162,6 +189,7 @@ struct sn_tcp_ops {
 	/* Nobody answers at this next hop of `port`: flows through it that are still in SYN_SENT end
 	 * with SN_E_HOSTUNREACH if that stays so, established ones go on (RFC 1122 4.2.3.9: soft). May be NULL. */
 	void (*unreachable)(struct sn_engine *, uint16_t port, const struct sn_addr *hop, sn_time now);
+	const struct sn_tcp_cookie_ops *cookie; /* NULL: there are none */
 };
 
 /* Or'ed into the opt_reserve of set_shared_window: the options on data carry a checksum, so want.payload_sum is needed

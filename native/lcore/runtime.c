@@ -64,6 +64,13 @@ static void engine_cfg(struct sn_runtime *rt)
 	e->limits.add_addr_accepted = c->limit_add_addr;
 	if (c->rto_min_us)
 		e->tcp.rto_min = c->rto_min_us * SN_USEC;
+	if (c->time_wait_ms)
+		e->tcp.time_wait = c->time_wait_ms * SN_MSEC;
+	if (c->fin_wait_ms)
+		e->tcp.fin_wait = c->fin_wait_ms * SN_MSEC;
+	set(&e->tcp.max_orphans, c->max_orphans);
+	if (c->cookies)
+		e->tcp.cookies = (uint8_t)(c->cookies - SN_COOKIES_CFG_OFF + SN_COOKIES_OFF);
 	if (c->sched)
 		e->sched = c->sched;
 	e->csum = c->csum;

@@ -277,6 +277,12 @@ struct sn_conn {
 	struct sn_mp_add_addr ann;
 	struct sn_mp_remove_addr removed;
 	struct sn_path_try ep_try[SN_MAX_ENDPOINTS], rejoin, ports;
+	/* What the application set: tune.c. */
+	struct sn_tcp_tune tune;
+	uint32_t linger_ms; /* SN_SET_LINGER */
+	uint64_t user_mark; /* bytes acknowledged */
+	sn_time user_since; /* when they became so many, an eighth of the timeout exact; 0: nothing was owed */
+
 	bool pm_told;  /* CREATED was: CLOSED will be */
 	bool pm_begun; /* the path manager has had its first look */
 
@@ -286,6 +292,7 @@ struct sn_conn {
 	struct sn_timer t_fin;   /* DATA_FIN again (close.c) */
 	struct sn_timer t_close; /* end of patience (close.c) */
 	struct sn_timer t_pm;    /* ADD_ADDR again, next try of a join (pm.c) */
+	struct sn_timer t_user;  /* user timeout (tune.c) */
 };
 
 /* --- conn.c: life of records, lists --- */
@@ -299,6 +306,7 @@ struct sn_subflow *sn_sf_new(struct sn_conn *c, enum sn_sf_kind kind, const stru
 /* Opens actively; false (and the record is gone) if no TCP record could be had. */
 bool sn_sf_open(struct sn_subflow *sf, sn_time now);
 bool sn_sf_accept(struct sn_subflow *sf, const struct sn_tcp_seg *syn, sn_time now);
+bool sn_sf_accept_cookie(struct sn_subflow *sf, uint32_t cookie, const struct sn_tcp_seg *syn, sn_time now);
 void sn_sf_free(struct sn_subflow *sf);
 /* RST with a reason. The record is gone afterwards. */
 void sn_sf_reset(struct sn_subflow *sf, enum sn_rst_reason why, sn_time now);
@@ -337,12 +345,27 @@ bool sn_mp_equal(const void *a, const void *b, uint32_t n); /* in constant time 
 
 /* --- accept.c --- */
 void sn_half_leave(struct sn_conn *c); /* the handshake is over, one way or the other */
+struct sn_listener *sn_listener_for(const struct sn_engine *e, const struct sn_flow *flow);
+/* Established connections wait that it does not accept, as many as it said. */
+static inline bool sn_listener_full(const struct sn_listener *l) { return l->pending - l->half >= l->backlog; }
+/* Is that an MP_CAPABLE of a SYN that we can talk with? */
+bool sn_syn_capable(const struct sn_listener *l, const struct sn_mp_opts *mp);
+/* A new connection of a listener's. It counts in its backlog. NULL: there is no record. */
+struct sn_conn *sn_conn_for(struct sn_engine *e, struct sn_listener *l, const struct sn_flow *flow, sn_time now);
+
+/* --- cookie.c: SYNs that leave no record --- */
+/* Answers a SYN by a cookie. */
+void sn_cookie_answer(struct sn_engine *e, const struct sn_listener *l, uint16_t port, const struct sn_flow *flow,
+		      const struct sn_tcp_seg *syn, sn_time now);
+
 /* --- blackhole.c: destinations that swallow SYNs with MP_CAPABLE --- */
 bool sn_blackhole_known(struct sn_engine *e, const struct sn_addr *to, sn_time now);
 void sn_blackhole_note(struct sn_engine *e, const struct sn_addr *to, sn_time now);
 void sn_blackhole_forget(struct sn_engine *e, const struct sn_addr *to);
 
 /* --- token.c --- */
+/* Inserts a key that was drawn before; false: its token is in use. */
+bool sn_token_take(struct sn_conn *c, uint64_t key);
 bool sn_token_new(struct sn_conn *c); /* draws key, token, idsn; inserts. false: no token could be made */
 void sn_token_remove(struct sn_conn *c);
 struct sn_conn *sn_token_find(const struct sn_engine *e, uint32_t token);
@@ -439,6 +462,12 @@ void sn_close_fin(struct sn_conn *c, sn_time now);   /* sends FIN / DATA_FIN whe
 void sn_close_check(struct sn_conn *c, sn_time now); /* what follows from the state of subflows and FINs */
 void sn_close_fin_fire(struct sn_timer *t, sn_time now);
 void sn_close_fire(struct sn_timer *t, sn_time now);
+
+/* --- tune.c: what an application sets --- */
+/* `what`: enum sn_set, checked by the caller. SN_E_INVAL: no such value. */
+enum sn_err sn_conn_set(struct sn_conn *c, uint32_t what, uint32_t value, sn_time now);
+void sn_sf_tune(struct sn_subflow *sf, sn_time now); /* a new subflow gets it too */
+void sn_user_fire(struct sn_timer *t, sn_time now);
 
 /* --- pm.c --- */
 bool sn_pm_segment(struct sn_subflow *sf, const struct sn_tcp_seg *seg, sn_time now);

@@ -56,6 +56,8 @@ void sn_sf_up(struct sn_subflow *sf, sn_time now)
 		sn_wheel_cancel(&c->e->wheel, &c->t_close); /* a subflow again: no need to give up */
 	c->pm_dirty = true;
 	sn_path_up(sf);
+	if (c->tune.keep_idle || c->tune.user_timeout)
+		sn_sf_tune(sf, now);
 	if (sf->kind == SN_SF_JOIN)
 		sn_pm_tell_sf(sf, SN_PM_SUB_ESTABLISHED, SN_OK);
 	sn_conn_wake(c);

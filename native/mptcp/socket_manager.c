@@ -38,6 +38,7 @@ void sn_listener_left(struct sn_conn *c)
 	if (!c->listener)
 		return;
 	c->listener->pending--;
+	c->listener->half -= c->half;
 	c->listener = NULL;
 }
 
@@ -208,6 +209,18 @@ static bool release(struct sn_engine *e, uint32_t slot, const struct sn_sqe *s)
 	return true;
 }
 
+static bool set_option(struct sn_engine *e, uint32_t slot, const struct sn_sqe *s, sn_time now)
+{
+	struct sn_conn *c = find(e, slot, s->conn);
+
+	if (s->off < SN_SET_KEEP_IDLE || s->off > SN_SET_LINGER)
+		return false;
+	enum sn_err err = c ? sn_conn_set(c, s->off, s->len, now) : SN_OK;
+	if (err)
+		answer(e, slot, SN_CQ_ERROR, s, err);
+	return true;
+}
+
 bool sn_mptcp_submit(struct sn_engine *e, uint32_t slot, const struct sn_sqe *s, sn_time now)
 {
 	struct sn_conn *c;
@@ -229,6 +242,7 @@ bool sn_mptcp_submit(struct sn_engine *e, uint32_t slot, const struct sn_sqe *s,
 		return true;
 	case SN_OP_SEND: return send_bytes(e, slot, s, now);
 	case SN_OP_RELEASE: return release(e, slot, s);
+	case SN_OP_SET: return set_option(e, slot, s, now);
 	case SN_OP_ACCEPT:
 	case SN_OP_SHUTDOWN:
 	case SN_OP_CLOSE:
@@ -364,6 +378,7 @@ void sn_mptcp_drain(struct sn_engine *e, sn_time now)
 		if (!c)
 			continue;
 		c->discard = true;
+		c->linger_ms = UINT32_MAX;
 		sn_conn_close(c, now);
 	}
 }

@@ -9,6 +9,7 @@ void sn_sim_middle_init(struct sn_sim_middle *m, struct sn_sim *sim, uint32_t pa
 	m->path = path;
 	m->rng = sn_rng_seed(sim->cfg->seed, 0x5000 + path);
 	m->until[0] = m->until[1] = SN_TIME_NEVER;
+	sn_sim_flood_init(m);
 }
 
 static bool idle(const struct sn_sim_box *c)
@@ -179,6 +180,8 @@ void sn_sim_middle_send(struct sn_sim_middle *m, uint32_t dir, struct sn_buf *b)
 		if (sn_sim_stall_frame(&stall[dir], &f, true))
 			sn_sim_frame_finish(&f, b, m->sim->soft_csum);
 	}
+	if (SN_UNLIKELY(m->flood.planned) && dir == 0)
+		sn_sim_flood_see(m, b);
 	if (idle(c)) {
 		on_link(m, dir, b);
 		return;
@@ -219,6 +222,7 @@ void sn_sim_middle_flush(struct sn_sim_middle *m)
 	for (uint32_t d = 0; d < 2; d++)
 		if (m->until[d] <= m->sim->now)
 			release(m, d);
+	sn_sim_flood_run(m);
 }
 
 void sn_sim_middle_drop(struct sn_sim_middle *m)

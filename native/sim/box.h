@@ -7,6 +7,7 @@
 #ifndef SN_SIM_BOX_H
 #define SN_SIM_BOX_H
 
+#include "sim/flood.h"
 #include "sim/frame.h"
 #include "sim/rng.h"
 
@@ -30,15 +31,16 @@ struct sn_sim_middle {
 	struct sn_sim_nat_flow flow[SN_SIM_NAT_FLOWS];
 	struct sn_buf *held[2]; /* [direction] waits for the next segment of its flow */
 	sn_time until[2];
+	struct sn_sim_flood flood;
 };
 
 void sn_sim_middle_init(struct sn_sim_middle *m, struct sn_sim *sim, uint32_t path);
 /* Takes a frame of one direction; what comes of it goes on the link. */
 void sn_sim_middle_send(struct sn_sim_middle *m, uint32_t dir, struct sn_buf *b);
-/* When held frames go on. */
+/* When held frames go on, and the next frame of a flood comes. */
 static inline sn_time sn_sim_middle_next(const struct sn_sim_middle *m)
 {
-	return m->until[0] < m->until[1] ? m->until[0] : m->until[1];
+	return SN_MIN(SN_MIN(m->until[0], m->until[1]), m->flood.next);
 }
 void sn_sim_middle_flush(struct sn_sim_middle *m);
 void sn_sim_middle_drop(struct sn_sim_middle *m);

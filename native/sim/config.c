@@ -40,6 +40,7 @@ static bool event_valid(const struct sn_sim_cfg *c, const struct sn_sim_event *e
 	switch (e->what) {
 	case SN_SIM_POOL: return e->arg <= 1000;
 	case SN_SIM_CLOCK: return e->arg <= 3600 * SN_SEC;
+	case SN_SIM_FLOOD: return e->arg <= 1000000;
 	case SN_SIM_STALL: return c->conns <= 1; /* whose DATA_ACK it is nobody asks */
 	default: return e->what >= SN_SIM_DOWN && e->what <= SN_SIM_DIE;
 	}

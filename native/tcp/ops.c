@@ -57,21 +57,6 @@ static void op_fin(struct sn_tcp *t, sn_time now)
 
 static void op_reset(struct sn_tcp *t, sn_time now) { sn_tcp_abort(t, SN_E_ABORTED, now); }
 
-static void op_detach(struct sn_tcp *t, sn_time now)
-{
-	if (t->dead)
-		return;
-	t->owner = NULL;
-	switch (t->state) {
-	case SN_TCP_SYN_SENT:
-	case SN_TCP_SYN_RCVD: sn_tcp_abort(t, SN_E_ABORTED, now); break;
-	case SN_TCP_ESTABLISHED:
-	case SN_TCP_CLOSE_WAIT: op_fin(t, now); break;
-	case SN_TCP_FIN_WAIT_2: sn_tcp_clock_set(t, SN_CLOCK_WAIT, now + t->e->cfg.tcp.fin_wait); break;
-	default: break;
-	}
-}
-
 static void op_set_shared_window(struct sn_tcp *t, bool on, uint32_t opt_reserve)
 {
 	t->shared = on;
@@ -190,10 +175,11 @@ const struct sn_tcp_ops sn_tcp_native_ops = {
 	.credit = op_credit,
 	.ack_now = op_ack_now,
 	.probe = op_probe,
+	.tune = sn_tcp_tune,
 	.kick = op_kick,
 	.fin = op_fin,
 	.reset = op_reset,
-	.detach = op_detach,
+	.detach = sn_tcp_detach,
 	.own = sn_tcp_txq_own,
 	.set_shared_window = op_set_shared_window,
 	.estimate = op_estimate,
@@ -204,6 +190,7 @@ const struct sn_tcp_ops sn_tcp_native_ops = {
 	.sent_at = op_sent_at,
 	.prune = op_prune,
 	.unreachable = op_unreachable,
+	.cookie = &sn_tcp_cookies,
 };
 
 const struct sn_tcp_ops *sn_tcp_ops_find(const char *name)

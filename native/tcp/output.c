@@ -56,26 +56,39 @@ static inline uint16_t window_field(struct sn_tcp *t, bool syn)
 	return (uint16_t)field;
 }
 
-static uint32_t put_syn_options(struct sn_tcp *t, uint8_t *p, sn_time now)
-{
-	uint32_t mtu = sn_net_port_mtu(t->e, t->port);
-	uint32_t ip = sn_addr_is_v4(&t->flow.remote) ? 20 : 40, n;
+void sn_tcp_promise(struct sn_tcp *t) { (void)window_field(t, true); }
 
-	n = sn_opt_emit_mss(p, (uint16_t)(mtu - ip - SN_TCP_HDR_MIN));
-	if (t->ts_on) {
+uint32_t sn_tcp_put_syn_options(uint8_t *p, const struct sn_tcp_syn_options *o)
+{
+	uint32_t n = sn_opt_emit_mss(p, o->mss);
+
+	if (o->ts) {
 		uint32_t at = n;
-		n += sn_opt_emit_ts(p + n, sn_tcp_ts(t, now), t->ts_recent);
-		if (t->sack_on) { /* takes the place of the two NOPs in front */
+		n += sn_opt_emit_ts(p + n, o->ts_val, o->ts_ecr);
+		if (o->sack) { /* takes the place of the two NOPs in front */
 			uint8_t sack_ok[4];
 			sn_opt_emit_sack_ok(sack_ok);
 			memcpy(p + at, sack_ok + 2, 2);
 		}
-	} else if (t->sack_on) {
+	} else if (o->sack) {
 		n += sn_opt_emit_sack_ok(p + n);
 	}
-	if (t->ws_on)
-		n += sn_opt_emit_wscale(p + n, t->rcv_ws);
+	if (o->ws)
+		n += sn_opt_emit_wscale(p + n, o->shift);
 	return n;
+}
+
+static uint32_t put_syn_options(struct sn_tcp *t, uint8_t *p, sn_time now)
+{
+	struct sn_tcp_syn_options o = {.mss = (uint16_t)sn_tcp_own_mss(t->e, t->port, &t->flow.remote),
+				       .ts = t->ts_on,
+				       .sack = t->sack_on,
+				       .ws = t->ws_on,
+				       .shift = t->rcv_ws,
+				       .ts_val = sn_tcp_ts(t, now),
+				       .ts_ecr = t->ts_recent};
+
+	return sn_tcp_put_syn_options(p, &o);
 }
 
 static inline __attribute__((always_inline)) uint32_t put_options(struct sn_tcp *t, uint8_t *p, const struct build *b,

@@ -50,6 +50,7 @@ void sn_tcp_release(struct sn_tcp *t)
 	t->dead = true;
 	if (t->state == SN_TCP_TIME_WAIT)
 		tw_unlink(t);
+	sn_tcp_orphan_leave(t);
 	t->owner = NULL;
 	sn_tcp_set_state(t, SN_TCP_CLOSED);
 	sn_tcp_timers_stop(t);
@@ -86,6 +87,7 @@ void sn_tcp_time_wait(struct sn_tcp *t, sn_time now)
 {
 	struct sn_tcp_stack *k = &t->e->tcp;
 
+	sn_tcp_orphan_leave(t);
 	sn_tcp_set_state(t, SN_TCP_TIME_WAIT);
 	t->tw_prev = k->tw_tail;
 	*(k->tw_tail ? &k->tw_tail->tw_next : &k->tw_head) = t;

@@ -104,7 +104,7 @@ struct sn_tcp {
 	struct sn_subflow *owner; /* NULL: detached or closed, nobody is called */
 	const struct sn_tcp_up *up;
 	const struct sn_cc_ops *cc;
-	struct sn_tcp *tw_next, *tw_prev; /* sn_tcp_stack.tw_head */
+	struct sn_tcp *tw_next, *tw_prev; /* sn_tcp_stack.tw_head or orphan_head */
 
 	uint8_t state; /* enum sn_tcp_state, written by sn_tcp_set_state() only */
 	uint8_t ca;    /* enum sn_tcp_ca */
@@ -126,6 +126,7 @@ struct sn_tcp {
 	bool limited : 1;  /* the window, not the application, ended the last send */
 	bool progress : 1; /* up->acked is owed */
 	bool syn_resent : 1;
+	bool by_cookie : 1; /* passive: the SYN/ACK was a cookie */
 	bool dsack_owed : 1;
 	bool want_sum : 1;  /* the owner's options or the port need the payload's sum */
 	bool force_rtx : 1; /* the next retransmission ignores cwnd */
@@ -210,6 +211,14 @@ struct sn_tcp {
 	uint64_t rate;       /* bytes/s */
 	struct sn_cc_common ccx;
 
+	/* Keep-alive: keepalive.c. */
+	struct sn_timer keep;
+	struct sn_tcp_tune tune;
+	sn_time keep_heard; /* the peer answered a probe, or none was needed before */
+	uint64_t keep_mark; /* segs_received when the last probe went */
+	uint8_t keep_sent;  /* probes without an answer */
+	bool orphan;        /* in sn_tcp_stack.orphan_head: orphan.c */
+
 	struct sn_flow flow;
 	uint16_t port;
 	uint64_t bytes_sent, bytes_acked, bytes_received, bytes_retrans;
@@ -252,9 +261,20 @@ struct sn_tcp *sn_tcp_open_passive(struct sn_engine *e, const struct sn_tcp_open
 /* Takes over what a SYN or SYN/ACK says. */
 void sn_tcp_negotiate(struct sn_tcp *t, const struct sn_tcp_seg *syn, sn_time now);
 void sn_tcp_set_mss(struct sn_tcp *t);
+/* The smallest shift that makes a window of so many bytes fit 16 bits. */
+static inline uint8_t sn_tcp_wscale(uint32_t space)
+{
+	return space > 65535 ? (uint8_t)SN_MIN(16 - __builtin_clz(space), 14) : 0;
+}
+/* What a port carries in one segment, and what a peer says that it takes; options are not subtracted. */
+uint32_t sn_tcp_own_mss(const struct sn_engine *e, uint16_t port, const struct sn_addr *remote);
+uint32_t sn_tcp_peer_mss(const struct sn_tcp_seg *syn, const struct sn_addr *remote);
 /* The handshake is complete. */
 void sn_tcp_established(struct sn_tcp *t, sn_time now);
 static inline uint32_t sn_tcp_ts(const struct sn_tcp *t, sn_time now) { return (uint32_t)(now / SN_MSEC) + t->ts_off; }
+
+/* --- cookie.c: RFC 4987 3.6 --- */
+extern const struct sn_tcp_cookie_ops sn_tcp_cookies;
 
 /* --- fastpath.c: sn_tcp_ops.input --- */
 void sn_tcp_input(struct sn_tcp *t, const struct sn_tcp_seg *seg, struct sn_buf *b, sn_time now);
@@ -352,6 +372,16 @@ enum {
 }; /* payload of more than SN_TX_REFS pieces is copied behind its header up to this size */
 /* Each returns false if no buffer could be had. */
 bool sn_tcp_emit_syn(struct sn_tcp *t, sn_time now);
+struct sn_tcp_syn_options {
+	uint16_t mss;
+	bool ts, sack, ws;
+	uint8_t shift;
+	uint32_t ts_val, ts_ecr;
+};
+/* Returns the bytes written, a multiple of 4. */
+uint32_t sn_tcp_put_syn_options(uint8_t *p, const struct sn_tcp_syn_options *o);
+/* Takes the window of a SYN/ACK that went without the record for advertised. */
+void sn_tcp_promise(struct sn_tcp *t);
 bool sn_tcp_emit_ack(struct sn_tcp *t, uint32_t seq, sn_time now);
 bool sn_tcp_emit_rst(struct sn_tcp *t, sn_time now);
 /* A record again. */
@@ -383,6 +413,14 @@ void sn_tcp_rtx_restart(struct sn_tcp *t, sn_time now);
 /* Sets the clock to what is due first: RACK's timer, the tail probe or RTO. */
 void sn_tcp_rtx_arm(struct sn_tcp *t, sn_time now);
 static inline void sn_tcp_delack_arm(struct sn_tcp *t, sn_time now);
+
+/* --- keepalive.c --- */
+void sn_tcp_keep_fire(struct sn_timer *timer, sn_time now);
+void sn_tcp_tune(struct sn_tcp *t, const struct sn_tcp_tune *tune, sn_time now); /* sn_tcp_ops.tune */
+
+/* --- orphan.c --- */
+void sn_tcp_detach(struct sn_tcp *t, sn_time now); /* sn_tcp_ops.detach */
+void sn_tcp_orphan_leave(struct sn_tcp *t);
 
 /* --- rto.c --- */
 static inline void sn_tcp_rtt_sample(struct sn_tcp *t, sn_time rtt);

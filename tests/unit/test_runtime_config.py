@@ -93,6 +93,9 @@ def test_ipv6_can_be_left_to_the_kernel(tmp_path: Path) -> None:
         ('ports = ["eth1"]\nname = "a/b"', "instance name"),
         ('ports = ["eth1"]\nbuffers = 3', "buffers is 3"),
         ('ports = ["eth1"]\nlcores = "0-16"', "16 queues"),
+        ('ports = ["eth0"]\n[engine]\nsyn_cookies = "maybe"', "off, auto or always"),
+        ('ports = ["eth0"]\n[engine]\ntime_wait_s = 601', "engine.time_wait_s is 601"),
+        ('ports = ["eth0"]\n[engine]\nfin_wait_s = -1', "engine.fin_wait_s is -1"),
     ],
 )
 def test_one_sentence_names_what_is_wrong(tmp_path: Path, text: str, words: str) -> None:

@@ -33,6 +33,8 @@ struct sn_port_cfg {
 	uint32_t frame_size;  /* of a packet socket's rings, as given to the driver; 0: another driver */
 	uint32_t frames;
 };
+/* When SYNs are answered by cookies: never, when handshakes use up what they may, always. */
+enum sn_cookies_cfg { SN_COOKIES_CFG_DEFAULT, SN_COOKIES_CFG_OFF, SN_COOKIES_CFG_AUTO, SN_COOKIES_CFG_ALWAYS };
 struct sn_runtime_cfg {
 	char name[32];
 	uint32_t workers, ports;
@@ -51,6 +53,8 @@ struct sn_runtime_cfg {
 	uint32_t spin_us;            /* keep polling this long after work before sleeping */
 	char cc[16], tcp_engine[16]; /* empty: default */
 	uint8_t secret[16];
+	uint32_t time_wait_ms, fin_wait_ms, max_orphans; /* 0: default */
+	uint32_t cookies;                                /* enum sn_cookies_cfg */
 };
 struct sn_port_view {
 	char driver[32];

@@ -54,7 +54,8 @@ enum sn_sim_what {
 	SN_SIM_STOP = 8,    /* host, worker arg, for_ns: is not run; frames wait in its queue, then are lost */
 	SN_SIM_CLOCK = 9,   /* host: its clock leaps ahead by arg ns */
 	SN_SIM_DIE = 10,    /* host: the application is gone, its memory with it */
-	SN_SIM_STALL = 11 /* host: its DATA_ACK stays where it is until data is sent again from there; one connection */
+	SN_SIM_STALL = 11,  /* host: its DATA_ACK stays until data is sent again from there; one connection */
+	SN_SIM_FLOOD = 12   /* path, for_ns: arg SYNs a second to B from nobody, once A's first SYN passed there */
 };
 /* Something that happens at a moment, or begins then and lasts for_ns. */
 struct sn_sim_event {
