@@ -75,7 +75,7 @@ class Event(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     host: int = 0
 
 
-DOWN, UP, REBIND, POOL, FORWARD, FREEZE, NO_READ, STOP, CLOCK, DIE, STALL = range(1, 12)
+DOWN, UP, REBIND, POOL, FORWARD, FREEZE, NO_READ, STOP, CLOCK, DIE, STALL, FLOOD = range(1, 13)
 EVENTS_MAX = 32
 ALLOW_ERRORS, ALLOW_BYTES = 1, 2
 STEERING = {"rss": 0, "blocks": 1, "first": 2}

@@ -130,6 +130,7 @@ WHAT = {
     "clock-jump": driver.CLOCK,
     "application-dies": driver.DIE,
     "ack-stalls": driver.STALL,
+    "syn-flood": driver.FLOOD,
 }
 HOSTS = {"client": 0, "server": 1}
 
@@ -150,6 +151,7 @@ class Event(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         "clock-jump",
         "application-dies",
         "ack-stalls",
+        "syn-flood",
     ]
     path: int = 0
     host: Literal["client", "server"] = "client"
@@ -157,6 +159,7 @@ class Event(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     worker: int = 0
     share: float = 1.0  # of the allocations that fail
     jump_ms: float = 0.0
+    per_s: int = 10_000  # SYNs of a flood
 
     def native(self) -> list[driver.Event]:
         at, lasts = round(self.at_ms * driver.MS), round(self.for_ms * driver.MS)
@@ -167,6 +170,7 @@ class Event(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             driver.POOL: round(self.share * 1000),
             driver.STOP: self.worker,
             driver.CLOCK: round(self.jump_ms * driver.MS),
+            driver.FLOOD: self.per_s,
         }.get(what, 0)
         return [driver.Event(at, self.path, what, lasts, arg, host)]
 

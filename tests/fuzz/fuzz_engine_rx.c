@@ -231,8 +231,8 @@ static void submit(struct world *w, const struct sn_sqe *sqe)
 
 static void step_app(struct world *w, struct input *in)
 {
-	static const uint8_t ops[] = {SN_OP_SEND,  SN_OP_RELEASE, SN_OP_SHUTDOWN, SN_OP_CLOSE,
-				      SN_OP_ABORT, SN_OP_ACCEPT,  SN_OP_CONNECT,  SN_OP_UNLISTEN};
+	static const uint8_t ops[] = {SN_OP_SEND,   SN_OP_RELEASE, SN_OP_SHUTDOWN, SN_OP_CLOSE, SN_OP_ABORT,
+				      SN_OP_ACCEPT, SN_OP_CONNECT, SN_OP_UNLISTEN, SN_OP_SET};
 	uint8_t what = take8(in);
 	struct sn_sqe s = {.op = ops[what % sizeof ops], .conn = w->conn, .len = take16(in), .user = 1};
 
@@ -249,6 +249,8 @@ static void step_app(struct world *w, struct input *in)
 		s.port = (uint16_t)(PEER_PORT + s.len % PEER_PORTS);
 		s.flags = what & 0x80 ? SN_OPF_TCP : 0;
 		s.user = 2;
+	} else if (s.op == SN_OP_SET) {
+		s.off = SN_SET_KEEP_IDLE + s.len % SN_SET_LINGER;
 	}
 	submit(w, &s);
 }
