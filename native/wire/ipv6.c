@@ -2,7 +2,7 @@
 #include "wire/ipv6.h"
 
 /* Next headers (RFC 8200 4). */
-enum { HOP_BY_HOP = 0, ROUTING = 43, FRAGMENT = 44, DESTINATION = 60 };
+enum { HOP_BY_HOP = 0, ROUTING = 43, FRAGMENT = 44, NOTHING = 59, DESTINATION = 60 };
 
 /* Options of type PAD1 are one byte, all others have a length. */
 enum { PAD1 = 0, OPTION_ACTION = 0xc0 };
@@ -53,6 +53,26 @@ enum sn_ipv6_verdict sn_ipv6_parse(struct sn_ip *h, const uint8_t *p, uint32_t l
 	h->proto = next;
 	h->hdr_len = (uint16_t)at;
 	return SN_IPV6_OK;
+}
+
+bool sn_ipv6_upper(const uint8_t *p, uint32_t len, uint8_t *proto, uint32_t *at)
+{
+	uint8_t next = p[6];
+
+	*at = SN_IPV6_HDR;
+	for (uint32_t n = 0; next == HOP_BY_HOP || next == ROUTING || next == FRAGMENT || next == DESTINATION; n++) {
+		const uint8_t *x = p + *at;
+		if (n == SN_IPV6_EXT_MAX || len - *at < 8)
+			return false;
+		uint32_t size = next == FRAGMENT ? 8 : 8 + 8u * x[1];
+		if (len - *at < size)
+			return false;
+		bool later = next == FRAGMENT && sn_get16(x + 2) >> 3;
+		next = later ? NOTHING : x[0];
+		*at += size;
+	}
+	*proto = next;
+	return true;
 }
 
 void sn_ipv6_emit(uint8_t *p, const struct sn_ip *h)

@@ -34,6 +34,11 @@ enum sn_ipv6_verdict {
  * all within `len`. An unknown next header ends the walk and is the protocol. */
 enum sn_ipv6_verdict sn_ipv6_parse(struct sn_ip *h, const uint8_t *p, uint32_t len);
 
+/* The upper layer of a packet of which only the first `len` bytes (40 at least) are there, as an ICMPv6 error quotes it. A
+ * fragment that is not the first has none that is known: 59 (no next header). False: an extension header ends beyond `len`,
+ * or there are too many. */
+bool sn_ipv6_upper(const uint8_t *p, uint32_t len, uint8_t *proto, uint32_t *at);
+
 /* Writes 40 bytes. hdr_len is not read: nothing stands between header and upper layer. */
 void sn_ipv6_emit(uint8_t *p, const struct sn_ip *h);
 

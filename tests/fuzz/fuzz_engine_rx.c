@@ -12,7 +12,8 @@
  *   3 app      u8 what, u16 length: send, release, shutdown, close, abort, accept, connect, unlisten
  *   4 raw submission  u8 (1: with the id of the connection), 64 bytes
  *   5 fault    u8 bits: 1 pool empty, 2 forward ring full, 4 a signal endpoint, 8 a subflow endpoint
- *   Other first bytes: modulo 6.
+ *   6 ICMP error  u8 flow, u8 kind (peer.h), u16 seq, u16 mtu
+ *   Other first bytes: modulo 7.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -266,7 +267,7 @@ static void step(struct world *w, struct input *in)
 	const uint8_t *bytes;
 	uint8_t frame[FRAME_MAX];
 
-	switch (take8(in) % 6) {
+	switch (take8(in) % 7) {
 	case 0: {
 		uint8_t bits = take8(in);
 		uint32_t n = take_bytes(in, &bytes, take16(in) % (FRAME_MAX - SN_HEADROOM));
@@ -282,6 +283,12 @@ static void step(struct world *w, struct input *in)
 		s.payload = take16(in) % 1401;
 		s.opt_len = (uint8_t)take_bytes(in, &s.opts, take8(in) % (SN_TCP_OPT_MAX + 1));
 		rx(w, frame, peer_segment(&w->peer, &s, frame), s.fix & FIX_IP2 ? 1 : 0, 0);
+		break;
+	}
+	case 6: {
+		uint8_t flow = take8(in), kind = take8(in);
+		uint16_t seq = take16(in), mtu = take16(in);
+		rx(w, frame, peer_icmp_error(&w->peer, flow, kind, seq, mtu, frame), kind & FIX_IP2 ? 1 : 0, 0);
 		break;
 	}
 	case 2: {

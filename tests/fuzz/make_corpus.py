@@ -103,6 +103,10 @@ def deadline() -> bytes:
     return struct.pack("!BH", 2, 0x8000)
 
 
+def icmp_error(kind: int, seq: int, mtu: int = 1300, *, flow: int = 0) -> bytes:
+    return struct.pack("!BBBHH", 6, flow, kind, seq, mtu)
+
+
 def app(what: int, length: int = 0) -> bytes:
     return struct.pack("!BBH", 3, what, length)
 
@@ -150,6 +154,7 @@ SETTINGS = {
 # These over IPv6 too.
 ALSO_IPV6 = (
     *("plain", "plain_loss", "refused", "fallback", "mptcp", "mptcp_join", "mptcp_announce", "checksums"),
+    *("plain_too_big", "plain_unreachable"),
     *("client", "client_silence", "client_tcp", "syn_flood", "syn_tiny_mss", "hostile_application"),
 )
 
@@ -185,6 +190,30 @@ ENGINE = {
     + segment(ACK, TIMESTAMPS, ack=-9000)
     + segment(ACK, TIMESTAMPS + sack(-5000, -4000), ack=-9000) * 4
     + deadline() * 8
+    + segment(ACK, TIMESTAMPS),
+    "plain_too_big": PLAIN_OPEN
+    + app(SEND, 14000)
+    + icmp_error(0, 14000)
+    + segment(ACK, TIMESTAMPS, ack=-9000)
+    + icmp_error(0, 9000, 600)
+    + segment(ACK, TIMESTAMPS + sack(-5000, -4000), ack=-9000) * 4
+    + icmp_error(0, 4000, 0)
+    + deadline() * 8
+    + segment(ACK, TIMESTAMPS),
+    "plain_unreachable": PLAIN_OPEN
+    + app(SEND, 5000)
+    + icmp_error(1, 5000)
+    + icmp_error(2, 3000)
+    + icmp_error(3, 70)
+    + deadline() * 40,
+    "plain_black_hole": PLAIN_OPEN
+    + app(SEND, 14000)
+    + deadline() * 9
+    + segment(ACK, TIMESTAMPS, ack=-12000)
+    + app(SEND, 14000)
+    + wait(2100)
+    + segment(ACK, TIMESTAMPS, ack=-9000)
+    + deadline() * 6
     + segment(ACK, TIMESTAMPS),
     "plain_zero_window": PLAIN_OPEN
     + segment(ACK, TIMESTAMPS, wnd=0)
@@ -442,6 +471,9 @@ OTHER = {
     "ipv4_options": (2, b"\x46" + ipv4(6, bytes(4) + tcp(b""))[1:]),
     "icmp_echo": (3, ECHO),
     "sum": (4, bytes(range(100))),
+    "icmp_too_big": (7, bytes.fromhex("0304000000000514") + ipv4(6, tcp(TIMESTAMPS))),
+    "icmp_port_unreachable": (7, bytes.fromhex("0303000000000000") + ipv4(6, tcp(b""))[:28]),
+    "icmp_cut": (7, bytes.fromhex("0b00000000000000") + ipv4(6, tcp(b""))[:27]),
 }
 
 
@@ -540,6 +572,8 @@ def write(folder: str, files: dict[str, bytes]) -> None:
 
 def main() -> None:
     wire = {k: b"\0" + v for k, v in WIRE.items()} | {k: bytes([sel]) + v for k, (sel, v) in OTHER.items()}
+    wire |= {f"icmp6_{k}": b"\7" + PACKETS6[k][40:] for k in ("too_big", "unreachable")}
+    wire["icmp6_too_big_with_headers"] = b"\7\2" + bytes(7) + PACKETS6["all_headers"]
     write("wire", wire | {f"ipv6_{k}": (b"\6" if v[6] == ICMP6 else b"\5") + v for k, v in PACKETS6.items()})
     steps = ENGINE | {
         "arp_and_icmp": raw(ethernet(0x0806, ARP)) + raw(ethernet(0x0800, ipv4(1, ECHO)), 1),
