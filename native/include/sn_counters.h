@@ -37,6 +37,17 @@
 	X(nd_rx, "IPv6 neighbour solicitations and advertisements received")      \
 	X(nd_tx, "IPv6 neighbour solicitations and advertisements sent")          \
 	X(icmp6_echo, "ICMPv6 echo requests answered")                            \
+	X(icmp_error_rx, "ICMP and ICMPv6 errors received")                       \
+	X(icmp_error_limited, "ICMP errors not looked at: rate")                  \
+	X(icmp_error_no_flow, "ICMP errors about no flow of ours")                \
+	X(icmp_error_forged, "ICMP errors not believed: nothing in flight is quoted (RFC 5927)") \
+	X(icmp_error_noted, "ICMP errors noted as the reason if the flow times out") \
+	X(icmp_error_ended, "connections and joins that an ICMP error kept from opening") \
+	X(pmtu_lowered, "path MTU lowered by Packet Too Big")                     \
+	X(pmtu_black_hole, "path MTU lowered because full segments vanished")     \
+	X(pmtu_probes, "segments sent to find out whether a path carries more")   \
+	X(pmtu_probes_lost, "of them those that did not arrive")                  \
+	X(pmtu_raised, "path MTU raised after a probe arrived")                   \
 	X(neigh_pending_drop, "packets dropped while a neighbour was unresolved") \
 	X(tcp_rx_segments, "TCP segments received")                               \
 	X(tcp_tx_segments, "TCP segments sent")                                   \

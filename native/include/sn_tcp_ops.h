@@ -12,6 +12,7 @@
 
 #include "sn_base.h"
 #include "sn_buf.h"
+#include "wire/icmp_error.h"
 #include "wire/tcp.h"
 
 struct sn_engine;
@@ -82,6 +83,7 @@ struct sn_tcp_estimate {
 	uint32_t cwnd, in_flight;           /* bytes */
 	uint32_t ssthresh;
 	uint32_t mss;           /* payload bytes per full segment, MPTCP option reserve subtracted */
+	uint32_t pmtu;          /* what the path is taken to carry, L3 bytes */
 	uint64_t delivery_rate; /* bytes/s, 0: unknown */
 	uint64_t bytes_sent, bytes_acked, bytes_received, bytes_retrans;
 	uint64_t segs_sent, segs_received, retrans, rtos;
@@ -162,6 +164,9 @@ struct sn_tcp_ops {
 	/* Nobody answers at this next hop of `port`: flows through it that are still in SYN_SENT end
 	 * with SN_E_HOSTUNREACH if that stays so, established ones go on (RFC 1122 4.2.3.9: soft). May be NULL. */
 	void (*unreachable)(struct sn_engine *, uint16_t port, const struct sn_addr *hop, sn_time now);
+	/* Somebody on the path says that a segment of this flow did not get through. Believed only if the quoted sequence number
+	 * is in flight. May be NULL. */
+	void (*error)(struct sn_tcp *, const struct sn_icmp_error *, sn_time now);
 };
 
 /* Or'ed into the opt_reserve of set_shared_window: the options on data carry a checksum, so want.payload_sum is needed

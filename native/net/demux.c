@@ -249,6 +249,19 @@ static bool ask_others(struct sn_engine *e, struct sn_buf *b, sn_time now)
 	return true;
 }
 
+bool sn_demux_elsewhere(struct sn_engine *e, struct sn_buf *b, const struct sn_flow *flow, sn_time now)
+{
+	int32_t block = sn_engine_port_owner(e, flow->lport);
+	const struct sn_net_flow *f = sn_demux_lookup(&e->net, flow, sn_demux_hash(e, flow));
+	uint32_t owner = block >= 0 ? (uint32_t)block : f ? f->owner : e->cfg.worker;
+
+	/* A frame that asks its way comes by the owner; nobody but the first may know who that is. */
+	if (owner == e->cfg.worker || (b->flags & SN_BUF_FORWARDED))
+		return block < 0 && ask_others(e, b, now);
+	forward(e, b, owner);
+	return true;
+}
+
 /* Asks who wants a SYN that no flow and no port block claims; answers RST if nobody does. */
 static enum sn_syn_verdict offer_syn(struct sn_engine *e, uint16_t port, const struct sn_flow *flow,
 				     const struct sn_tcp_seg *seg, uint32_t *owner, sn_time now)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * ICMP and ICMPv6: echo requests are answered (RFC 1122 3.2.2.6, RFC 4443 4.2), neighbour discovery goes to ndp.c,
- * everything else is ignored.
+ * ICMP and ICMPv6: echo requests are answered (RFC 1122 3.2.2.6, RFC 4443 4.2), neighbour discovery goes to ndp.c, errors to
+ * icmp_error.c, everything else is ignored.
  */
 #include "wire/icmp.h"
 
@@ -51,10 +51,14 @@ void sn_icmp_rx(struct sn_engine *e, struct sn_buf *b, const struct sn_ip *ip, c
 {
 	struct sn_icmp m;
 
-	if (!sn_icmp_parse(&m, p, len))
+	if (!sn_icmp_parse(&m, p, len)) {
 		e->counters.rx_drop_icmp++;
-	else if (m.type == SN_ICMP_ECHO && m.code == 0)
+	} else if (m.type != SN_ICMP_ECHO) {
+		sn_icmp_error_rx(e, b, ip, p, len, now);
+		return;
+	} else if (m.code == 0) {
 		answer(e, b->port, ip, &m, p + SN_ICMP_HDR, len - SN_ICMP_HDR, now);
+	}
 	sn_buf_free(b);
 }
 
@@ -81,7 +85,10 @@ void sn_icmp6_rx(struct sn_engine *e, struct sn_buf *b, const struct sn_ip *ip, 
 	} else if (m.type == SN_ICMP6_SOLICIT || m.type == SN_ICMP6_ADVERTISE) {
 		sn_nd_rx(e, b, ip, p, len, now);
 		return;
-	} else if (m.type == SN_ICMP6_ECHO && m.code == 0 && !to_group && !sn_addr_is_any6(&ip->src)) {
+	} else if (m.type != SN_ICMP6_ECHO) {
+		sn_icmp_error_rx(e, b, ip, p, len, now);
+		return;
+	} else if (m.code == 0 && !to_group && !sn_addr_is_any6(&ip->src)) {
 		answer6(e, b->port, ip, &m, p + SN_ICMP6_HDR, len - SN_ICMP6_HDR, now);
 	}
 	sn_buf_free(b);

@@ -11,7 +11,7 @@ bool sn_net_init(struct sn_engine *e)
 {
 	memset(&e->net, 0, sizeof e->net);
 	e->net.rst_limit.credit = e->net.ask_limit.credit = e->net.echo_limit.credit = e->net.neigh_share_limit.credit =
-		SN_SEC;
+		e->net.error_limit.credit = SN_SEC;
 	bool demux = sn_demux_init(e);
 	bool neigh = sn_neigh_init(e);
 	return demux && neigh;

@@ -80,6 +80,10 @@ const struct sn_addr *sn_net_source(const struct sn_engine *e, uint16_t port, co
 const struct sn_addr *sn_net_port_addr(const struct sn_engine *e, uint16_t port);
 uint16_t sn_net_port_mtu(const struct sn_engine *e, uint16_t port);
 uint32_t sn_net_port_count(const struct sn_engine *e);
+/* What the path from a port to a destination carries, L3 bytes: the port's MTU, or less as far as is known. */
+uint16_t sn_net_pmtu(const struct sn_engine *e, uint16_t port, const struct sn_addr *dst, sn_time now);
+/* It carries `mtu` bytes: new flows begin with that. */
+void sn_net_pmtu_learn(struct sn_engine *e, uint16_t port, const struct sn_addr *dst, uint16_t mtu, sn_time now);
 /* Next hop from a port to a destination; false: there is none. */
 bool sn_net_next_hop(const struct sn_engine *e, uint16_t port, const struct sn_addr *dst, struct sn_addr *hop);
 /* Index of the port that has this address, or -1. */

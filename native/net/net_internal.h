@@ -9,6 +9,8 @@
  *   ndp.c    the same for IPv6
  *   ip.c     sending: next hop, IP header, checksums
  *   icmp.c   echo of both families
+ *   icmp_error.c  errors of both families, to the flows that they are about
+ *   pmtu.c   what paths are known to carry
  *   recent.c the short way for segments of IPv4 flows met lately
  *   demux.c  flow and forward tables, port choice
  *   rst.c    RST to segments without a connection
@@ -28,9 +30,12 @@ enum {
 	SN_ASK_RATE = 100000,      /* segments a second whose owner is looked for among the other workers */
 	SN_RST_RATE = 1000,        /* RSTs a second without a connection */
 	SN_ECHO_RATE = 10000,      /* echo requests a second that are answered */
+	SN_ICMP_ERROR_RATE = 5000, /* ICMP errors a second that are looked at */
+	SN_PMTU_MAX = 256,         /* paths whose MTU is remembered */
 	SN_NEIGH_SHARE_RATE = 1000 /* ARP and ND packets a second that are passed to the other workers */
 };
 #define SN_NEIGH_RETRY SN_SEC
+#define SN_PMTU_AGE    (600 * SN_SEC) /* then a larger one may be tried (RFC 8201 4) */
 #define SN_NEIGH_HOLD  (60 * SN_SEC) /* a confirmation holds this long; then it is asked again if the entry is in use */
 
 /* At most `rate` events a second, at most that many in a burst. */
@@ -65,6 +70,13 @@ struct sn_net_recent {
 	struct sn_net_flow *flow;
 };
 
+/* A path of which it is known that it carries less than its port. */
+struct sn_net_pmtu {
+	struct sn_addr dst;
+	sn_time at;
+	uint16_t port, mtu; /* mtu 0: free */
+};
+
 struct sn_net {
 	struct sn_net_port port[SN_MAX_PORTS];
 	uint32_t ports;
@@ -81,7 +93,9 @@ struct sn_net {
 	struct sn_slab neighs;
 	struct sn_neigh **neigh_bucket;
 	bool resolved_only; /* frames to unresolved neighbours are dropped: sn_engine_recover() */
-	struct sn_net_limit rst_limit, ask_limit, echo_limit, neigh_share_limit;
+	struct sn_net_limit rst_limit, ask_limit, echo_limit, neigh_share_limit, error_limit;
+	struct sn_net_pmtu pmtu[SN_PMTU_MAX];
+	bool pmtu_known; /* there ever was one */
 };
 
 /* net.c: frames of such a flow are not dropped because of their addresses. */
@@ -105,6 +119,9 @@ static inline void sn_demux_prefetch(const struct sn_net *n, uint64_t hash)
 struct sn_net_flow *sn_demux_lookup(const struct sn_net *n, const struct sn_flow *flow, uint64_t hash);
 /* A TCP segment (from the TCP header on: ip has been parsed), see the order in net.h. Ownership passes. */
 void sn_demux_tcp(struct sn_engine *e, struct sn_buf *b, const struct sn_ip *ip, uint8_t *tcp, sn_time now);
+/* A whole frame about a flow that is not in our table goes to the worker that has it, or may have it. False: there is none,
+ * the buffer stays the caller's. */
+bool sn_demux_elsewhere(struct sn_engine *e, struct sn_buf *b, const struct sn_flow *flow, sn_time now);
 
 /* recent.c */
 void sn_recent_learn(struct sn_net *n, struct sn_net_flow *f);
@@ -135,5 +152,10 @@ void sn_icmp_rx(struct sn_engine *e, struct sn_buf *b, const struct sn_ip *ip, c
 		sn_time now);
 void sn_icmp6_rx(struct sn_engine *e, struct sn_buf *b, const struct sn_ip *ip, bool to_group, const uint8_t *p,
 		 uint32_t len, sn_time now);
+
+/* icmp_error.c: `len` bytes of ICMP or ICMPv6 message at p inside b, neither echo request nor neighbour discovery. Ownership
+ * passes. */
+void sn_icmp_error_rx(struct sn_engine *e, struct sn_buf *b, const struct sn_ip *ip, const uint8_t *p, uint32_t len,
+		      sn_time now);
 
 #endif

@@ -9,7 +9,7 @@ struct sn_sim_link {
 	uint64_t queue_bytes; /* tail drop beyond this backlog */
 	uint64_t ecn_bytes;   /* frames that may be marked (ECT) are, when they find more than this waiting; 0: never */
 	uint32_t loss_every;  /* every so manieth frame with payload is lost; 0: none */
-	uint32_t mtu;         /* IP packets longer than this vanish; 0: none do */
+	uint32_t mtu;         /* IP packets longer than this vanish, and nobody hears of it; 0: none do */
 	double loss;          /* probabilities per frame, independent */
 	double duplicate;
 	double corrupt; /* one bit of an IP packet is flipped; implies soft_csum */
@@ -38,7 +38,7 @@ struct sn_sim_box {
 	uint32_t coalesce;                            /* following segments are joined up to so much payload */
 	uint64_t coalesce_ns;                         /* and the first waits so long for the next */
 	uint32_t rewrite_max;                         /* 0: no limit */
-	uint32_t pad;
+	uint32_t mtu;   /* IP packets longer than this vanish and the sender hears of it (ICMP); 0: none do */
 	double mangle;  /* chance per segment with such an option */
 	double rewrite; /* chance per segment with payload: a byte of it changes, the TCP checksum with it */
 };

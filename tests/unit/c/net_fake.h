@@ -46,6 +46,10 @@ static struct {
 	struct sn_tcp *input_tcp;
 	struct sn_pool *input_pool;
 	struct sn_tcp_seg input_seg;
+	/* ICMP errors. */
+	uint32_t errors;
+	struct sn_tcp *error_tcp;
+	struct sn_icmp_error error;
 	/* Answer to a SYN. */
 	enum sn_syn_verdict verdict;
 	uint32_t syn_owner, syns;
@@ -149,7 +153,15 @@ static void fake_input(struct sn_tcp *tcp, const struct sn_tcp_seg *seg, struct 
 	sn_buf_free(b);
 }
 
-static const struct sn_tcp_ops fake_tcp = {.name = "fake", .input = fake_input};
+static void fake_error(struct sn_tcp *tcp, const struct sn_icmp_error *m, sn_time now)
+{
+	(void)now;
+	fake.errors++;
+	fake.error_tcp = tcp;
+	fake.error = *m;
+}
+
+static const struct sn_tcp_ops fake_tcp = {.name = "fake", .input = fake_input, .error = fake_error};
 
 /* Ports 10.0.i.1/24, fd00:0:0:i::1/64 with MAC 02:00:00:00:00:0i; port 0 has the gateways 10.0.0.254 and fe80::fe. */
 static const uint8_t fake_mac[2][6] = {{2, 0, 0, 0, 0, 0}, {2, 0, 0, 0, 0, 1}};

@@ -423,6 +423,8 @@ SN_TEST(echo_to_groups_errors_and_the_unknown_are_not_answered)
 	for (uint32_t type = 0; type < 256; type++) {
 		if (type == SN_ICMP6_ECHO || type == SN_ICMP6_SOLICIT || type == SN_ICMP6_ADVERTISE)
 			continue;
+		if (type >= 1 && type <= 4) /* an error that quotes nothing is malformed: test_net_icmp_error.c */
+			continue;
 		rx_packet(p, echo6(p, peer, us, (uint8_t)type, 8), 0);
 	}
 	struct sn_icmp6 odd = {.type = SN_ICMP6_ECHO, .code = 1};

@@ -116,13 +116,13 @@ SN_TEST(echo_requests_are_answered_with_their_data)
 SN_TEST(other_icmp_is_ignored_and_malformed_icmp_counted)
 {
 	struct sn_engine *e = fake_start(0, 1, false);
-	struct sn_icmp reply = {.type = SN_ICMP_ECHO_REPLY}, unreachable = {.type = SN_ICMP_UNREACHABLE, .code = 4};
+	struct sn_icmp reply = {.type = SN_ICMP_ECHO_REPLY}, timestamp = {.type = 13};
 	uint8_t p[60] = {0};
 
 	known_peer();
 	sn_icmp_emit(p + 20, &reply, 0);
 	rx_raw(fake_mac[0], SN_ETH_IPV4, p, ip_packet(p, PEER_IP, OUR_IP, SN_IP_ICMP, 8), 0, 0, 2);
-	sn_icmp_emit(p + 20, &unreachable, 0);
+	sn_icmp_emit(p + 20, &timestamp, 0);
 	rx_raw(fake_mac[0], SN_ETH_IPV4, p, ip_packet(p, PEER_IP, OUR_IP, SN_IP_ICMP, 8), 0, 0, 2);
 	CHECK_EQ(e->counters.rx_drop_icmp, 0);
 	p[25] ^= 1;
