@@ -172,6 +172,13 @@ static inline void sn_cc_feed(struct sn_tcp *t, const struct sn_tcp_ackinfo *inf
 		sn_cc_pace(t);
 }
 
+/* --- pmtu.c --- */
+/* Payload of the segment that may go next: t->mss, unless a longer one is wanted as a probe. */
+static inline uint32_t sn_tcp_probe_len(const struct sn_tcp *t)
+{
+	return SN_LIKELY(t->probing != SN_PROBING_PMTU) ? t->mss : t->mss + (uint32_t)(t->pmtu.size - t->pmtu.mtu);
+}
+
 /* --- scoreboard.c --- */
 /* Lets go of the payload of a record. */
 static inline void sn_txseg_drop_refs(struct sn_tcp_txseg *s)

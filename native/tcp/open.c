@@ -114,7 +114,7 @@ void sn_tcp_negotiate(struct sn_tcp *t, const struct sn_tcp_seg *syn, sn_time no
 	uint32_t own = sn_net_port_mtu(t->e, t->port) - ip - SN_TCP_HDR_MIN;
 	uint32_t mss = (syn->opts & SN_OPT_MSS) && syn->mss ? syn->mss : ip == 20 ? DEFAULT_MSS : DEFAULT_MSS_V6;
 
-	t->peer_mss = SN_MIN(SN_MAX(mss, (uint32_t)MIN_MSS), own);
+	sn_pmtu_begin(t, SN_MIN(SN_MAX(mss, (uint32_t)MIN_MSS), own), now);
 	t->irs = syn->seq;
 	t->rcv_nxt = t->rcv_acked = syn->seq + 1;
 	t->rcv_adv = t->rcv_nxt + t->adv_wnd;

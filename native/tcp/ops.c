@@ -93,7 +93,8 @@ static void op_estimate(const struct sn_tcp *t, struct sn_tcp_estimate *out)
 		.cwnd = t->cwnd,
 		.in_flight = sn_tcp_in_flight(t),
 		.ssthresh = t->ssthresh,
-		.mss = t->mss,
+		.mss = sn_tcp_probe_len(t),
+		.pmtu = sn_pmtu_known(t),
 		.delivery_rate = t->rate,
 		.bytes_sent = t->bytes_sent,
 		.bytes_acked = t->bytes_acked,
@@ -204,6 +205,7 @@ const struct sn_tcp_ops sn_tcp_native_ops = {
 	.sent_at = op_sent_at,
 	.prune = op_prune,
 	.unreachable = op_unreachable,
+	.error = sn_tcp_icmp_error,
 };
 
 const struct sn_tcp_ops *sn_tcp_ops_find(const char *name)

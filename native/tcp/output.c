@@ -271,6 +271,8 @@ static inline __attribute__((always_inline)) bool emit_record(struct sn_tcp *t, 
 
 bool sn_tcp_emit_again(struct sn_tcp *t, struct sn_tcp_txseg *s, sn_time now)
 {
+	if (SN_UNLIKELY(s->sends || s->len > t->mss) && !sn_pmtu_again(t, s, now))
+		return false;
 	if (!emit_record(t, s, true, now))
 		return false;
 	sn_tcp_undo_sent(t, s, now);

@@ -138,6 +138,8 @@ static void reno_input(struct sn_tcp *t, const struct sn_tcp_ackinfo *info, bool
 
 void sn_tcp_recovery(struct sn_tcp *t, const struct sn_tcp_ackinfo *info, bool dup, sn_time now)
 {
+	if (SN_UNLIKELY(t->pmtu.doubt) && info->acked)
+		sn_pmtu_progress(t, now);
 	if (t->ca != SN_CA_OPEN && sn_seq_geq(t->snd_una, t->recovery_point))
 		end_recovery(t);
 	if (t->frto)

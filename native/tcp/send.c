@@ -30,7 +30,7 @@ uint32_t sn_tcp_room(struct sn_tcp *t, sn_time now)
 	uint32_t room = t->cwnd > flight ? t->cwnd - flight : 0;
 
 	if (t->probing)
-		room = SN_MAX(room, t->mss);
+		room = SN_MAX(room, sn_tcp_probe_len(t));
 	if (!t->shared) {
 		int32_t open = (int32_t)(t->snd_una + t->snd_wnd - t->snd_nxt);
 		uint32_t usable = open > 0 ? (uint32_t)open : 0;
@@ -45,8 +45,12 @@ uint32_t sn_tcp_room(struct sn_tcp *t, sn_time now)
 		room = SN_MIN(room, usable);
 	}
 	room = SN_MIN(room, record_room(t));
-	if (t->ccx.rate && room && !t->probing)
+	if (SN_UNLIKELY(t->probing)) {
+		if (room >= sn_tcp_probe_len(t))
+			return room;
+	} else if (t->ccx.rate && room) {
 		room = sn_pace_room(t, room, now);
+	}
 	if (room >= t->mss)
 		return room - room % t->mss;
 	return flight ? 0 : room;
@@ -96,6 +100,8 @@ int32_t sn_tcp_send(struct sn_tcp *t, struct sn_chunk *c, uint32_t off, uint32_t
 	/* An answer: the ACKs of a conversation travel with its data. */
 	if (t->quick && t->last_recv && now - t->last_recv < t->e->cfg.tcp.delack)
 		t->quick = 0;
+	if (SN_UNLIKELY(t->probing == SN_PROBING_PMTU))
+		sn_pmtu_raise(t, len);
 	while (sent < len) {
 		while (c && off >= c->len) {
 			off -= c->len;
@@ -121,10 +127,12 @@ int32_t sn_tcp_send(struct sn_tcp *t, struct sn_chunk *c, uint32_t off, uint32_t
 		hold(&c, &off, n);
 		sent += n;
 		if (t->probing) { /* one segment, no more */
-			t->probing = false;
+			t->probing = SN_PROBING_NOT;
 			break;
 		}
 	}
+	if (SN_UNLIKELY(t->pmtu.raised))
+		sn_pmtu_settle(t, now);
 	t->bytes_sent += sent;
 	if (sent && t->clock == SN_CLOCK_TLP) /* the tail is another one now */
 		sn_tcp_rtx_arm(t, now);

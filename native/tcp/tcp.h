@@ -22,6 +22,7 @@
 #include "engine/engine.h"
 #include "sn_abi.h"
 #include "tcp/cc.h"
+#include "tcp/pmtu.h"
 
 enum sn_txseg_flag {
 	SN_TXS_SACKED = 1 << 0,
@@ -93,6 +94,13 @@ enum sn_tcp_frto {
 	SN_FRTO_SECOND /* new data went: the second ACK tells */
 };
 
+/* One segment may go in spite of cwnd. */
+enum sn_tcp_probing {
+	SN_PROBING_NOT,
+	SN_PROBING_TAIL, /* tlp.c */
+	SN_PROBING_PMTU  /* pmtu.c: and is longer than others */
+};
+
 enum {
 	SN_TCP_SACK_RANGES = 4,
 	SN_TCP_DUPTHRESH = 3,
@@ -115,6 +123,7 @@ struct sn_tcp {
 	uint8_t quick;      /* segments still to be acknowledged at once */
 	uint8_t no_hop;     /* times the next hop did not answer */
 	uint8_t unanswered; /* window probes in a row without an answer */
+	int8_t soft;        /* enum sn_err: what ICMP said while snd_una was soft_una; 0: nothing */
 	bool dead : 1;      /* given up, freed when busy is 0 */
 	bool passive : 1;
 	bool shared : 1; /* window accounted above */
@@ -135,7 +144,7 @@ struct sn_tcp {
 	uint32_t snd_wnd, snd_wl1, snd_wl2, max_wnd;
 	uint32_t peer_wnd; /* last window field, scaled */
 	uint32_t mss;      /* payload bytes per segment */
-	uint32_t peer_mss; /* min(peer's MSS, what the port carries), options not subtracted */
+	uint32_t peer_mss; /* min(peer's MSS, what the path carries), options not subtracted */
 	uint32_t opt_reserve;
 	uint32_t cwnd, ssthresh; /* bytes */
 	uint32_t pipe, sacked_out, lost_out;
@@ -159,7 +168,7 @@ struct sn_tcp {
 	bool tlp_on : 1;      /* a tail probe is out: tlp.c */
 	bool tlp_again : 1;   /* it repeats old data */
 	bool tlp_blind : 1;   /* no round trip was measured since the last one */
-	bool probing : 1;     /* one segment may go in spite of cwnd */
+	uint8_t probing : 2;  /* enum sn_tcp_probing */
 	bool undo_on : 1;     /* a reduction may still prove spurious: undo.c */
 	bool undo_first : 1;  /* the first retransmission's ACK is awaited */
 	uint32_t tlp_end;     /* snd_nxt when it went */
@@ -202,6 +211,9 @@ struct sn_tcp {
 	sn_time srtt, rttvar, rto, min_rtt;
 	sn_time last_send, syn_sent;
 	sn_time answer_at; /* rate limit of answers to unacceptable segments */
+
+	struct sn_tcp_pmtu pmtu;
+	uint32_t soft_una;
 
 	/* Delivery rate (one sample per ACK). */
 	uint64_t delivered;
@@ -295,6 +307,9 @@ void sn_tcp_txq_drop_head(struct sn_tcp *t);
 void sn_tcp_txq_free(struct sn_tcp *t);
 bool sn_tcp_txq_own(struct sn_tcp *t);                         /* sn_tcp_ops.own */
 void sn_txseg_read(const struct sn_tcp_txseg *s, uint8_t *to); /* copies the payload */
+/* Cuts a record that is not SACKed behind `len` bytes of payload; the rest becomes a record of its own, of which everything
+ * else is true too. False: no record or buffer for it. */
+bool sn_txseg_split(struct sn_tcp *t, struct sn_tcp_txseg *s, uint32_t len);
 void sn_tcp_sack_apply(struct sn_tcp *t, const struct sn_tcp_seg *seg, struct sn_tcp_ackinfo *info, sn_time now);
 /* Takes a record, or its retransmission, for lost. */
 void sn_tcp_mark(struct sn_tcp *t, struct sn_tcp_txseg *s);

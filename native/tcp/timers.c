@@ -9,6 +9,7 @@
  *             WAIT     TIME_WAIT, or FIN_WAIT_2 without an owner
  *           RTX, RACK and TLP share `rto_at`: the first of them that is due has the clock.
  *           `timer_at` is the deadline: pushing it back leaves the wheel alone, an early expiry arms it again.
+ *   pmtu    pmtu.c's
  *   delack  an ACK is owed (RFC 9293 3.8.6.3); an expiry that finds nothing owed does nothing
  */
 #include "tcp/tcp.h"
@@ -56,7 +57,7 @@ static bool go_on(struct sn_tcp *t, uint32_t limit, sn_time now)
 	if (!give_up && t->owner)
 		give_up = !t->up->rto(t->owner, t->backoff, now);
 	if (give_up)
-		sn_tcp_abort(t, SN_E_TIMEDOUT, now);
+		sn_tcp_abort(t, sn_tcp_silence(t), now);
 	return !t->dead;
 }
 
@@ -98,7 +99,7 @@ static void persist_expired(struct sn_tcp *t, sn_time now)
 {
 	SN_ASSERT(!t->txq && !t->snd_wnd);
 	if (too_many(t, &t->unanswered, t->e->cfg.tcp.retries, now)) {
-		sn_tcp_abort(t, SN_E_TIMEDOUT, now);
+		sn_tcp_abort(t, sn_tcp_silence(t), now);
 		return;
 	}
 	t->e->counters.tcp_probes++;
@@ -156,4 +157,5 @@ void sn_tcp_timers_stop(struct sn_tcp *t)
 	sn_wheel_cancel(&t->e->wheel, &t->timer);
 	sn_wheel_cancel(&t->e->wheel, &t->delack);
 	sn_pace_stop(t);
+	sn_pmtu_stop(t);
 }

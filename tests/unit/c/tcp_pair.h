@@ -176,6 +176,8 @@ static inline uint32_t up_options(struct sn_subflow *s, const struct sn_opt_want
 		return 0;
 	if (want->room < s->reserve)
 		s->bad++;
+	if (want->dsn + 1 != want->ssn) /* a stream from its beginning, however it was cut since */
+		s->bad++;
 	memset(out, 1, s->reserve);
 	return s->reserve;
 }
