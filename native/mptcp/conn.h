@@ -108,6 +108,7 @@ struct sn_subflow {
 	uint8_t rst_reason;  /* for MP_TCPRST on our RST */
 	uint8_t peer_reason; /* MP_TCPRST of the peer's RST */
 	bool peer_transient; /* its T flag */
+	bool peer_reset;     /* the peer sent RST: it was not an ICMP error of somebody on the way */
 	uint8_t peer_wscale;
 	uint8_t tries;         /* third ACKs of a join */
 	uint32_t infinite_ssn; /* the segment that carries the infinite mapping; 0: not sent yet */

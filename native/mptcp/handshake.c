@@ -189,6 +189,7 @@ static bool up_segment(struct sn_subflow *sf, const struct sn_tcp_seg *seg, stru
 
 	c->e->counters.MPOptBad += mp->bad;
 	if (seg->flags & SN_TH_RST) {
+		sf->peer_reset = true;
 		if (mp->present & SN_MP_BIT(SN_MP_TCPRST)) {
 			c->e->counters.MPRstRx++;
 			sf->peer_reason = mp->rst_reason;

@@ -321,8 +321,8 @@ void sn_pm_sf_gone(struct sn_subflow *sf, enum sn_err err, sn_time now)
 	}
 	note_failure(p, err == SN_OK || sf->state == SN_SF_LEAVING || refused_for_good(sf), now);
 	/* Nobody there knows the connection any more. */
-	if (sf->why == SN_WHY_REJOIN && sf->state == SN_SF_OPENING && err == SN_E_REFUSED && c->nsf == 1 &&
-	    (refused_for_good(sf) || p->fails >= SN_PATH_TRIES)) {
+	if (sf->why == SN_WHY_REJOIN && sf->state == SN_SF_OPENING && err == SN_E_REFUSED && sf->peer_reset &&
+	    c->nsf == 1 && (refused_for_good(sf) || p->fails >= SN_PATH_TRIES)) {
 		c->doomed = true;
 		c->last_err = SN_E_RESET;
 	}
