@@ -179,6 +179,11 @@ void sn_sim_middle_send(struct sn_sim_middle *m, uint32_t dir, struct sn_buf *b)
 		if (sn_sim_stall_frame(&stall[dir], &f, true))
 			sn_sim_frame_finish(&f, b, m->sim->soft_csum);
 	}
+	if (c->mtu && b->len > 14 + c->mtu) {
+		sn_sim_too_big(m, dir, b);
+		sn_buf_free(b);
+		return;
+	}
 	if (idle(c)) {
 		on_link(m, dir, b);
 		return;

@@ -43,6 +43,8 @@ static inline sn_time sn_sim_middle_next(const struct sn_sim_middle *m)
 void sn_sim_middle_flush(struct sn_sim_middle *m);
 void sn_sim_middle_drop(struct sn_sim_middle *m);
 void sn_sim_middle_rebind(struct sn_sim_middle *m);
+/* too_big.c: tells the sender of a frame of direction `dir` that it was too long. */
+void sn_sim_too_big(struct sn_sim_middle *m, uint32_t dir, const struct sn_buf *b);
 /* nat.c */
 /* Rewrites addresses and ports; false: the NAT knows no such flow, or has no room. */
 bool sn_sim_nat_tcp(struct sn_sim_middle *m, uint32_t dir, struct sn_sim_frame *f);
