@@ -104,6 +104,7 @@ def subflow(s: Any, now: int = 0) -> messages.SubflowInfo:
         silent=bool(s.silent),
         our_backup=bool(s.our_backup),
         peer_backup=bool(s.peer_backup),
+        pmtu=s.pmtu,
     )
 
 

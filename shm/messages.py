@@ -128,6 +128,7 @@ class SubflowInfo(msgspec.Struct, frozen=True):
     silent: bool = False  # no answer for longer than the path takes
     our_backup: bool = False  # `backup` is either of these
     peer_backup: bool = False
+    pmtu: int = 0  # what the path is taken to carry, bytes of IP
 
 
 class ConnInfo(msgspec.Struct, frozen=True):
