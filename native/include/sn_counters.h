@@ -23,9 +23,19 @@
 	X(misdirected, "frames of another worker's connections that landed here") \
 	X(forward_full, "misdirected frames dropped: forward ring full")          \
 	X(rx_drop_eth, "not for us, or an unknown EtherType")                     \
+	X(rx_drop_vlan, "frames of a VLAN that is not the port's, or of none")    \
 	X(rx_drop_arp, "malformed ARP")                                           \
 	X(rx_drop_ip, "malformed IP header, bad checksum, not our address")       \
-	X(rx_drop_frag, "IP fragments (not supported yet)")                       \
+	X(rx_drop_frag, "malformed IP fragments, and those of packets given up")  \
+	X(frag_rx, "IP fragments received")                                       \
+	X(frag_done, "packets put together from fragments")                       \
+	X(frag_forwarded, "fragments handed to the worker that joins them")       \
+	X(frag_dup, "fragments received before")                                  \
+	X(frag_conflict, "packets given up: fragments overlap or contradict")     \
+	X(frag_too_big, "packets given up: too long or too many fragments")       \
+	X(frag_timeout, "packets given up: fragments missing")                    \
+	X(frag_evicted, "incomplete packets that made room for others")           \
+	X(frag_nobuf, "fragments dropped: packet buffers short")                  \
 	X(rx_drop_proto, "IP protocol nobody handles")                            \
 	X(rx_drop_icmp, "malformed ICMP")                                         \
 	X(rx_drop_tcp, "malformed TCP header or options, bad checksum")           \
@@ -34,6 +44,7 @@
 	X(arp_tx, "ARP packets sent")                                             \
 	X(icmp_echo, "ICMP echo requests answered")                               \
 	X(icmp_limited, "ICMP and ICMPv6 echo requests not answered: rate")      \
+	X(icmp_too_big, "echo requests not answered: the reply exceeds the MTU")  \
 	X(nd_rx, "IPv6 neighbour solicitations and advertisements received")      \
 	X(nd_tx, "IPv6 neighbour solicitations and advertisements sent")          \
 	X(icmp6_echo, "ICMPv6 echo requests answered")                            \

@@ -7,12 +7,20 @@
 
 #include "engine/engine.h"
 #include "wire/icmp6.h"
+#include "wire/ipv4.h"
+#include "wire/ipv6.h"
 
 _Static_assert(SN_ICMP_HDR == SN_ICMP6_HDR, "one echo");
 
-/* Answers an echo request whose data is given; the reply's header is written by the caller. NULL: not answered. */
-static struct sn_buf *reply_buf(struct sn_engine *e, const uint8_t *data, uint32_t len, sn_time now)
+/* Answers an echo request whose data is given; the reply's headers are written by the caller, `ip_hdr` bytes of them IP's.
+ * NULL: not answered. What came in fragments may be too long for one frame, and we send none. */
+static struct sn_buf *reply_buf(struct sn_engine *e, uint16_t port, uint32_t ip_hdr, const uint8_t *data, uint32_t len,
+				sn_time now)
 {
+	if (ip_hdr + SN_ICMP_HDR + len > sn_net_port_mtu(e, port)) {
+		e->counters.icmp_too_big++;
+		return NULL;
+	}
 	if (!sn_net_limit_take(&e->net.echo_limit, SN_ECHO_RATE, now)) {
 		e->counters.icmp_limited++;
 		return NULL;
@@ -24,7 +32,7 @@ static struct sn_buf *reply_buf(struct sn_engine *e, const uint8_t *data, uint32
 	}
 	if (SN_HEADROOM + SN_ICMP_HDR + len > b->room) {
 		sn_buf_free(b);
-		e->counters.rx_drop_icmp++;
+		e->counters.icmp_too_big++;
 		return NULL;
 	}
 	b->data = b->base + SN_HEADROOM;
@@ -37,7 +45,8 @@ static void answer(struct sn_engine *e, uint16_t port, const struct sn_ip *ip, c
 		   const uint8_t *data, uint32_t len, sn_time now)
 {
 	struct sn_icmp reply = {.type = SN_ICMP_ECHO_REPLY, .code = 0, .id = m->id, .seq = m->seq};
-	struct sn_tx tx = {.port = port, .flags = SN_TX_CSUM_DONE, .hdr = reply_buf(e, data, len, now)};
+	struct sn_tx tx = {
+		.port = port, .flags = SN_TX_CSUM_DONE, .hdr = reply_buf(e, port, SN_IPV4_HDR, data, len, now)};
 
 	if (!tx.hdr)
 		return;
@@ -62,7 +71,8 @@ static void answer6(struct sn_engine *e, uint16_t port, const struct sn_ip *ip, 
 		    const uint8_t *data, uint32_t len, sn_time now)
 {
 	struct sn_icmp6 reply = {.type = SN_ICMP6_ECHO_REPLY, .code = 0, .id = m->id, .seq = m->seq};
-	struct sn_tx tx = {.port = port, .flags = SN_TX_CSUM_DONE, .hdr = reply_buf(e, data, len, now)};
+	struct sn_tx tx = {
+		.port = port, .flags = SN_TX_CSUM_DONE, .hdr = reply_buf(e, port, SN_IPV6_HDR, data, len, now)};
 
 	if (!tx.hdr)
 		return;

@@ -43,7 +43,7 @@ static inline __attribute__((always_inline)) void send_v4(struct sn_engine *e, u
 	struct sn_ipv4 ip = {.src = sn_addr_v4_get(src),
 			     .dst = sn_addr_v4_get(dst),
 			     .id = p->next_id++,
-			     .frag = SN_IPV4_DF,
+			     .frag = proto == SN_IP_TCP ? SN_IPV4_DF : 0, /* nobody would learn that a reply got lost */
 			     .ttl = TTL,
 			     .proto = proto,
 			     .tos = tx->flags & SN_TX_ECT0 ? SN_IP_ECT0 : 0,

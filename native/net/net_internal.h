@@ -12,12 +12,15 @@
  *   recent.c the short way for segments of IPv4 flows met lately
  *   demux.c  flow and forward tables, port choice
  *   rst.c    RST to segments without a connection
+ *   frag.c   fragments of both families put together
  */
 #ifndef SN_NET_INTERNAL_H
 #define SN_NET_INTERNAL_H
 
 struct sn_ip;
+struct sn_ipv4;
 struct sn_neigh;
+struct sn_frags;
 
 enum {
 	SN_FLOW_RECENT = 256,      /* power of two */
@@ -82,6 +85,7 @@ struct sn_net {
 	struct sn_neigh **neigh_bucket;
 	bool resolved_only; /* frames to unresolved neighbours are dropped: sn_engine_recover() */
 	struct sn_net_limit rst_limit, ask_limit, echo_limit, neigh_share_limit;
+	struct sn_frags *frags;
 };
 
 /* net.c: frames of such a flow are not dropped because of their addresses. */
@@ -105,6 +109,12 @@ static inline void sn_demux_prefetch(const struct sn_net *n, uint64_t hash)
 struct sn_net_flow *sn_demux_lookup(const struct sn_net *n, const struct sn_flow *flow, uint64_t hash);
 /* A TCP segment (from the TCP header on: ip has been parsed), see the order in net.h. Ownership passes. */
 void sn_demux_tcp(struct sn_engine *e, struct sn_buf *b, const struct sn_ip *ip, uint8_t *tcp, sn_time now);
+
+/* frag.c: a fragment in b, which starts with the Ethernet header; ip as sn_ipv6_parse() left it. Addresses have been
+ * looked at. Ownership passes. */
+bool sn_frag_init(struct sn_engine *e);
+void sn_frag_rx4(struct sn_engine *e, struct sn_buf *b, const struct sn_ipv4 *ip, sn_time now);
+void sn_frag_rx6(struct sn_engine *e, struct sn_buf *b, struct sn_ip *ip, sn_time now);
 
 /* recent.c */
 void sn_recent_learn(struct sn_net *n, struct sn_net_flow *f);

@@ -42,7 +42,7 @@ static struct {
 	bool ring_full;
 	/* TCP input. */
 	uint32_t inputs, input_len;
-	uint8_t input_first, input_flags;
+	uint8_t input_first, input_flags, input_data[2048];
 	struct sn_tcp *input_tcp;
 	struct sn_pool *input_pool;
 	struct sn_tcp_seg input_seg;
@@ -146,6 +146,7 @@ static void fake_input(struct sn_tcp *tcp, const struct sn_tcp_seg *seg, struct 
 	fake.input_len = b->len;
 	fake.input_flags = b->flags;
 	fake.input_first = b->len ? b->data[0] : 0;
+	memcpy(fake.input_data, b->data, SN_MIN(b->len, sizeof fake.input_data));
 	sn_buf_free(b);
 }
 
