@@ -52,6 +52,7 @@ class Box(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     coalesce: int = 0
     coalesce_ns: int = 0
     rewrite_max: int = 0
+    fragment: int = 0
     mangle: float = 0.0
     rewrite: float = 0.0
 

@@ -90,6 +90,7 @@ class Box(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     drop_options: bool = False  # coalescing keeps the first segment's MPTCP options only
     rewrite: float = 0.0
     rewrite_max: int = 0
+    fragment: int = 0  # IP fragments of so many bytes, a multiple of 8
 
     def native(self) -> driver.Box:
         flags = (driver.NAT if self.nat else 0) | (driver.SEQ if self.sequence else 0)
@@ -107,6 +108,7 @@ class Box(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             coalesce_ns=round(self.coalesce_ms * driver.MS) if self.coalesce else 0,
             rewrite=self.rewrite,
             rewrite_max=self.rewrite_max,
+            fragment=self.fragment,
         )
 
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "sim/fragment.h"
 #include "sim/sim.h"
 
 void sn_sim_middle_init(struct sn_sim_middle *m, struct sn_sim *sim, uint32_t path)
@@ -14,11 +15,27 @@ void sn_sim_middle_init(struct sn_sim_middle *m, struct sn_sim *sim, uint32_t pa
 static bool idle(const struct sn_sim_box *c)
 {
 	return !(c->flags || c->strip_syn || c->strip_synack || c->strip_data || c->mangle > 0 || c->mss || c->split ||
-		 c->coalesce || c->rewrite > 0);
+		 c->coalesce || c->rewrite > 0 || c->fragment);
 }
 
 static void on_link(struct sn_sim_middle *m, uint32_t dir, struct sn_buf *b)
 {
+	struct sn_sim_frame f;
+	uint32_t step = m->cfg->fragment;
+
+	if (step && sn_sim_frame_parse(&f, b) && (uint32_t)(f.data - f.tcp) + f.payload > step) {
+		bool more = true;
+		sn_sim_frame_finish(&f, b, true); /* no port vouches for the sum of a fragment */
+		m->fragmented++;
+		for (uint32_t n = 0; more; n++) {
+			struct sn_buf *d = sn_sim_fragment(b, &f, n, step, m->fragmented, &more);
+			if (d) /* else the pool is empty: it is lost */
+				sn_sim_half_send(&m->sim->link[dir][m->path], d, m->sim->now);
+			m->sim->res->faults++;
+		}
+		sn_buf_free(b);
+		return;
+	}
 	sn_sim_half_send(&m->sim->link[dir][m->path], b, m->sim->now);
 }
 

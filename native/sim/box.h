@@ -26,6 +26,7 @@ struct sn_sim_middle {
 	uint32_t path;
 	struct sn_rng rng;
 	uint32_t rewrites;
+	uint32_t fragmented; /* packets */
 	uint32_t flows;
 	struct sn_sim_nat_flow flow[SN_SIM_NAT_FLOWS];
 	struct sn_buf *held[2]; /* [direction] waits for the next segment of its flow */

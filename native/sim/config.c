@@ -19,7 +19,7 @@ static bool box_valid(const struct sn_sim_box *b)
 {
 	return chance(b->mangle) && chance(b->rewrite) && b->flags < 2 * SN_SIM_BOX_DUMB &&
 	       (!b->coalesce || b->coalesce_ns) && b->coalesce_ns <= SN_SEC && (!b->split || b->split >= 8) &&
-	       (!b->mss || b->mss >= 64);
+	       (!b->mss || b->mss >= 64) && b->fragment % 8 == 0 && (!b->fragment || b->fragment >= 64);
 }
 
 /* RFC 8200 5: no IPv6 below an mtu of 1280. */

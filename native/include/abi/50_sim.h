@@ -38,8 +38,8 @@ struct sn_sim_box {
 	uint32_t coalesce;                            /* following segments are joined up to so much payload */
 	uint64_t coalesce_ns;                         /* and the first waits so long for the next */
 	uint32_t rewrite_max;                         /* 0: no limit */
-	uint32_t pad;
-	double mangle;  /* chance per segment with such an option */
+	uint32_t fragment;                            /* last: IP fragments of so much content, a multiple of 8 */
+	double mangle;                                /* chance per segment with such an option */
 	double rewrite; /* chance per segment with payload: a byte of it changes, the TCP checksum with it */
 };
 
