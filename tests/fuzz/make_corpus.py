@@ -3,6 +3,7 @@
 
 corpus/wire       one codec input per file: a selector byte (fuzz_wire.c), then a header
 corpus/engine_rx  lists of steps (fuzz_engine_rx.c): handshakes, transfers, joins, closes, broken options
+corpus/frag       lists of fragments (fuzz_frag.c): in any order, twice, overlapping, wrong, too late, too many
 """
 
 from __future__ import annotations
@@ -530,6 +531,29 @@ PACKETS6 = {
 }
 
 
+# Fragments (fuzz_frag.c): which packet and what is wrong, offset and length in 8 bytes. Packet n has 40 + 271 n bytes.
+WRONG, NOT_LAST, WAIT, OTHER_ID, OTHER_NEXT = 8, 16, 32, 64, 128
+ALL = bytes([5, 0, 100, 5, 100, 255])
+FRAG = {
+    "in_order": ALL,
+    "reversed": bytes([4, 100, 255, 4, 50, 50, 4, 0, 50]),
+    "whole_in_one": bytes([0, 0, 2, 0, 2, 3]),
+    "twice": ALL[:3] * 2 + ALL[3:],
+    "twice_but_other_bytes": ALL[:3] + bytes([5 | WRONG]) + ALL[1:],
+    "overlap": ALL[:3] + bytes([5, 90, 20]) + ALL[3:],
+    "inside": ALL[:3] + bytes([5, 10, 5]) + ALL[3:],
+    "wrong_byte": bytes([5 | WRONG]) + ALL[1:],
+    "two_ends": ALL[:3] + bytes([5 | NOT_LAST, 120, 5, 5 | NOT_LAST, 130, 5]) + ALL[3:],
+    "no_end": bytes([5 | NOT_LAST, 100, 255]) + ALL[:3],
+    "too_late": ALL[:3] + bytes([WAIT, 61, 0]) + ALL[3:],
+    "longer_than_the_reply_may_be": bytes([7, 0, 180, 7, 180, 255]),
+    "many_pieces": b"".join(bytes([3, i, 1]) for i in range(110)),
+    "one_sender_too_many": b"".join(bytes([n | other, 0, 4]) for other in (0, OTHER_ID) for n in range(8)) * 2 + ALL,
+    "other_next_header": bytes([5 | OTHER_NEXT, 0, 100, 5, 100, 255, 5, 0, 100]),
+    "mixed": b"".join(bytes([n, i * 20, 20]) for i in range(13) for n in range(8)),
+}
+
+
 def write(folder: str, files: dict[str, bytes]) -> None:
     target = HERE / "corpus" / folder
     target.mkdir(parents=True, exist_ok=True)
@@ -555,6 +579,8 @@ def main() -> None:
         again = raw(frame, 1) + app(CONNECT) + raw(frame) + deadline() * 2 + raw(frame, 3)
         files[f"raw6_{name}"] = bytes([FIRST6]) + raw(frame) + again
     write("engine_rx", files)
+    families = {"": 0, "_ipv6": 1, "_workers": 2, "_ipv6_workers": 3, "_few_buffers": 4}
+    write("frag", {name + tail: bytes([n]) + steps for name, steps in FRAG.items() for tail, n in families.items()})
 
 
 if __name__ == "__main__":
