@@ -144,6 +144,7 @@ class RuntimeHandle:
             address6=port.address6,
             gateway6=port.gateway6,
             mtu=port.mtu,
+            vlan=port.vlan,
             queues=view.queues,
             steering="rte_flow" if view.flow_rules else "software-forward",
             rx_packets=view.rx_packets,

@@ -144,6 +144,7 @@ class Launch:
             c.device = eal.device_name(index, port).encode()
             c.ifindex = port.ifindex
             c.mtu = port.mtu
+            c.vlan = port.vlan
             if not port.pci:
                 c.frame_size, c.frames = eal.frame_size(port.mtu), eal.frame_count(port.mtu)
             if port.address:

@@ -20,7 +20,7 @@ from typing import Any
 
 import msgspec
 
-from sennit.runtime.config import IPV6_MTU_MIN, Port
+from sennit.runtime.config import IPV6_MTU_MIN, MTU_MAX, MTU_MIN, Port
 from sennit.runtime.errors import StartError
 
 OFFLOADS = ("gro", "lro")
@@ -43,6 +43,7 @@ class Taken(msgspec.Struct, frozen=True):
     mtu: int
     address6: str = ""  # "fd00:1::1/64"; "": no IPv6
     gateway6: str | None = None
+    vlan: int = 0
 
     @property
     def addresses(self) -> tuple[str, ...]:
@@ -119,10 +120,16 @@ def read(port: Port, run: Ip = ip) -> Taken:
     mtu = port.mtu or int(link["mtu"])
     if mtu > int(link["mtu"]):
         raise StartError(f"port {port.name}: mtu {mtu} is more than the interface has ({link['mtu']})")
-    if not 576 <= mtu <= 9600:
-        raise StartError(f"interface {port.name} has an MTU of {mtu}: run 'ip link set {port.name} mtu 1500'")
-    address = port.address or read_address(port.name, run)
-    address6 = port.address6 or (read_address6(port.name, run) if port.ipv6 else "")
+    if not MTU_MIN <= mtu <= MTU_MAX:
+        raise StartError(
+            f"interface {port.name} has an MTU of {mtu}, {MTU_MIN} to {MTU_MAX} are possible: run 'ip link set "
+            f"{port.name} mtu {MTU_MAX if mtu > MTU_MAX else 1500}', or give the port one with mtu = ..."
+        )
+    if port.vlan:
+        _check_vlan(port, run)
+    own = not port.vlan  # what the interface has itself belongs to no VLAN
+    address = port.address or (read_address(port.name, run) if own else "")
+    address6 = port.address6 or (read_address6(port.name, run) if own and port.ipv6 else "")
     if not address and not address6:
         raise StartError(
             f"interface {port.name} has no IPv4 address and no global IPv6 address: run "
@@ -133,12 +140,24 @@ def read(port: Port, run: Ip = ip) -> Taken:
             f"port {port.name}: mtu {mtu} is too small for {address6}, IPv6 needs {IPV6_MTU_MIN}: raise it, or set "
             "ipv6 = false"
         )
-    gateway = port.gateway or (read_gateway(port.name, run) if address else None)
-    gateway6 = port.gateway6 or (read_gateway(port.name, run, "-6") if address6 else None)
+    gateway = port.gateway or (read_gateway(port.name, run) if own and address else None)
+    gateway6 = port.gateway6 or (read_gateway(port.name, run, "-6") if own and address6 else None)
     return Taken(
         port.name, False, ifindex, address, _on_link(port.name, address, gateway), mtu,
-        address6, _on_link(port.name, address6, gateway6),
+        address6, _on_link(port.name, address6, gateway6), port.vlan,
     )  # fmt: skip
+
+
+def _check_vlan(port: Port, run: Ip) -> None:
+    """Frames of the VLAN are taken by one of us: by the kernel's interface for it, or by a port on the one below."""
+    for link in _json(run("-j", "-d", "link", "show", "type", "vlan")):
+        info = link.get("linkinfo", {}).get("info_data", {})
+        if link.get("link") == port.name and info.get("protocol") == "802.1Q" and info.get("id") == port.vlan:
+            name = link["ifname"]
+            raise StartError(
+                f"port {port.name}: Linux has VLAN {port.vlan} of it as {name}: name {name} as the port, without vlan, "
+                f"or run 'ip link del {name}'"
+            )
 
 
 def read_pci(port: Port) -> Taken:
@@ -154,7 +173,7 @@ def read_pci(port: Port) -> Taken:
     address, address6 = port.address or "", port.address6 or ""
     return Taken(
         name.lower(), True, 0, address, _on_link(name, address, port.gateway), port.mtu or 1500,
-        address6, _on_link(name, address6, port.gateway6),
+        address6, _on_link(name, address6, port.gateway6), port.vlan,
     )  # fmt: skip
 
 
@@ -211,6 +230,9 @@ def _on_link(name: str, address: str, gateway: str | None) -> str | None:
 
 
 def save(port: Taken, run: Ip = ip) -> Saved:
+    """Of an interface below a VLAN of ours nothing but offloads changes: the kernel goes on using it untagged."""
+    if port.vlan:
+        return Saved(port.name, port.ifindex, (), (), {}, _offloads(port.name))
     addresses: list[tuple[str, ...]] = []
     for entry in _json(run("-j", "-4", "address", "show", "dev", port.name)):
         for info in entry.get("addr_info", ()):

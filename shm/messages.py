@@ -65,6 +65,7 @@ class PortInfo(msgspec.Struct, frozen=True):
     flow_rules: int = 0
     address6: str = ""  # "fd00:1::1/64"; "" without IPv6
     gateway6: str | None = None
+    vlan: int = 0  # 0: none
 
     @property
     def addresses(self) -> tuple[str, ...]:

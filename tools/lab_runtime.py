@@ -31,8 +31,17 @@ def command(*args: str) -> list[str]:
 class Runtime:
     """Context manager: `sennit up` on entry, ready when every worker runs; ordered stop on exit."""
 
-    def __init__(self, lab: Lab, *, lcores: str = "0", name: str | None = None, extra: Sequence[str] = ()):
+    def __init__(
+        self,
+        lab: Lab,
+        *,
+        lcores: str = "0",
+        name: str | None = None,
+        extra: Sequence[str] = (),
+        ports: Sequence[str] = (),
+    ):
         self.lab = lab
+        self.ports = list(ports or lab.ports)
         self.lcores = lcores
         self.name = name or f"lab-{os.getpid()}-{secrets.token_hex(2)}"
         self.extra = list(extra)
@@ -58,7 +67,7 @@ class Runtime:
         return self.status().pid
 
     def start(self) -> None:
-        ports = [word for port in self.lab.ports for word in ("--port", port)]
+        ports = [word for port in self.ports for word in ("--port", port)]
         self._process = self.lab.popen(
             self.lab.host, *command("up", "--name", self.name, "--lcores", self.lcores, *ports, *self.extra),
             stdout=self._log, stderr=subprocess.STDOUT,

@@ -84,8 +84,9 @@ def _ports(ports: Sequence[messages.PortInfo]) -> Table:
     )  # fmt: skip
     for p in ports:
         made.add_row(
-            str(p.index), p.name, p.driver, "\n".join(p.addresses), "\n".join(p.gateways) or "-", str(p.mtu),
-            str(p.queues), p.steering, units.short(p.rx_packets), units.short(p.tx_packets), units.short(p.rx_missed),
+            str(p.index), f"{p.name} vlan {p.vlan}" if p.vlan else p.name, p.driver, "\n".join(p.addresses),
+            "\n".join(p.gateways) or "-", str(p.mtu), str(p.queues), p.steering,
+            units.short(p.rx_packets), units.short(p.tx_packets), units.short(p.rx_missed),
         )  # fmt: skip
     return made
 

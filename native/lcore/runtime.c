@@ -138,6 +138,7 @@ static enum sn_err open_ports(struct sn_runtime *rt, const struct sn_port_cfg *p
 			.device = c->device,
 			.ifindex = c->ifindex,
 			.mtu = c->mtu,
+			.vlan = c->vlan,
 			.queues = (uint16_t)rt->cfg.workers,
 			.addr6 = addr_of(c->addr6),
 			.frame_size = c->frame_size,

@@ -18,6 +18,7 @@
 
 #include "port/mbuf.h"
 #include "port/resync.h"
+#include "wire/vlan.h"
 
 enum { SN_BURST = 64, SN_TX_RETRIES = 4 };
 #define KICK_AFTER (200 * SN_USEC)
@@ -37,6 +38,24 @@ static bool csum_good(const struct rte_mbuf *m)
 	       eth->ether_type == RTE_BE16(RTE_ETHER_TYPE_IPV6);
 }
 
+/* A frame of the port's VLAN, whose tag is taken away. Drivers leave it in the frame, or put it aside. */
+static bool of_our_vlan(struct sn_port_queue *q, uint16_t vlan, const struct rte_mbuf *m, struct sn_buf *b)
+{
+	uint16_t id = 0;
+
+	if (m->ol_flags & RTE_MBUF_F_RX_VLAN_STRIPPED) {
+		id = m->vlan_tci & SN_VLAN_ID;
+	} else if (sn_vlan_tagged(b->data, b->len)) {
+		id = sn_vlan_id(b->data);
+		b->data = sn_vlan_pop(b->data);
+		b->len -= SN_VLAN_TAG;
+	}
+	if (id == vlan)
+		return true;
+	q->rx_vlan++;
+	return false;
+}
+
 uint32_t sn_port_rx(struct sn_port *p, uint32_t queue, struct sn_buf **v, uint32_t n)
 {
 	struct rte_mbuf *m[SN_BURST];
@@ -54,8 +73,8 @@ uint32_t sn_port_rx(struct sn_port *p, uint32_t queue, struct sn_buf **v, uint32
 	}
 	for (uint16_t i = 0; i < got; i++) {
 		struct sn_buf *b = sn_buf_of(m[i]);
-		/* Frames of a VLAN are not ours; a chain cannot happen without scatter, which is off. */
-		if (SN_UNLIKELY(m[i]->nb_segs != 1 || m[i]->ol_flags & RTE_MBUF_F_RX_VLAN_STRIPPED)) {
+		/* A chain cannot happen without scatter, which is off. */
+		if (SN_UNLIKELY(m[i]->nb_segs != 1)) {
 			p->queue[queue].rx_bad++;
 			rte_pktmbuf_free(m[i]);
 			continue;
@@ -71,6 +90,11 @@ uint32_t sn_port_rx(struct sn_port *p, uint32_t queue, struct sn_buf **v, uint32
 		b->pool = &p->queue[queue].pool->pool;
 		b->base = m[i]->buf_addr;
 		b->room = m[i]->buf_len;
+		if (SN_UNLIKELY(p->vlan || m[i]->ol_flags & RTE_MBUF_F_RX_VLAN_STRIPPED) &&
+		    !of_our_vlan(&p->queue[queue], p->vlan, m[i], b)) {
+			rte_pktmbuf_free(m[i]);
+			continue;
+		}
 		v[out++] = b;
 	}
 	return out;
@@ -148,6 +172,10 @@ static struct rte_mbuf *build(struct sn_port *p, struct sn_port_queue *q, const 
 	struct sn_buf *hdr = SN_UNLIKELY(tx->hdr->lent) ? own_copy(q->pool, tx->hdr) : tx->hdr;
 	if (SN_UNLIKELY(!hdr))
 		goto nobuf;
+	if (SN_UNLIKELY(p->vlan)) {
+		hdr->data = sn_vlan_push(hdr->data, p->vlan);
+		hdr->len += SN_VLAN_TAG;
+	}
 	struct rte_mbuf *m = sn_mbuf_of(hdr);
 	m->data_off = (uint16_t)(hdr->data - (uint8_t *)m->buf_addr);
 	m->data_len = (uint16_t)hdr->len;
@@ -156,7 +184,7 @@ static struct rte_mbuf *build(struct sn_port *p, struct sn_port_queue *q, const 
 	m->nb_segs = 1;
 	m->ol_flags = 0;
 	if (p->tx_csum && !(tx->flags & SN_TX_CSUM_DONE)) {
-		m->l2_len = tx->l3_off;
+		m->l2_len = tx->l3_off + (p->vlan ? SN_VLAN_TAG : 0);
 		m->l3_len = (uint32_t)(tx->l4_off - tx->l3_off) & 0x1ff;
 		m->l4_len = 0;
 		m->ol_flags = RTE_MBUF_F_TX_TCP_CKSUM;

@@ -189,7 +189,7 @@ static enum sn_err start(struct sn_port *p, const struct sn_port_open *o)
 		return sn_fail(SN_E_INVAL, "port %s did not start: %s", o->name, rte_strerror(-rc));
 	p->started = true;
 	find_wait_fds(p, o, intr);
-	p->flow_rules = sn_port_flow_probe(p);
+	p->flow_rules = p->vlan ? 0 : sn_port_flow_probe(p); /* the rules look for untagged segments */
 	return sn_addr_is_any6(&o->addr6) ? SN_OK : sn_port_hear(p, &o->addr6);
 }
 
@@ -199,6 +199,7 @@ enum sn_err sn_port_open(struct sn_port *p, uint16_t index, const struct sn_port
 	p->index = index;
 	p->queues = o->queues;
 	p->mtu = o->mtu;
+	p->vlan = o->vlan;
 	p->ifindex = o->ifindex;
 	p->hear_fd = -1;
 	for (uint16_t q = 0; q < o->queues; q++)

@@ -26,6 +26,7 @@ struct sn_port_queue {
 	uint32_t frame_size, frames;
 	bool resync; /* our predecessor died: the driver may have lost its place in the receive ring */
 	uint64_t tx_full, tx_nobuf, rx_bad;
+	uint64_t rx_vlan; /* frames of other VLANs; the worker moves it to its counters */
 } SN_ALIGNED;
 
 struct sn_port {
@@ -33,6 +34,7 @@ struct sn_port {
 	uint16_t index;
 	uint16_t queues;
 	uint16_t mtu;
+	uint16_t vlan; /* frames bear this tag outside, none inside; 0: none at all */
 	uint8_t mac[6];
 	bool tx_csum;       /* fills in IPv4 and TCP checksums */
 	bool rx_csum;       /* verifies them */
@@ -55,6 +57,7 @@ struct sn_port_open {
 	const char *device; /* the ethdev's name */
 	int ifindex;        /* of the Linux interface, 0: none */
 	uint16_t mtu;       /* L3 bytes */
+	uint16_t vlan;      /* 0: none */
 	uint16_t queues;
 	struct sn_addr addr6;        /* the port's IPv6 address, ::: none */
 	uint32_t frame_size, frames; /* of a packet socket's rings, 0: none */

@@ -71,6 +71,23 @@ def _none() -> int:
     raise OSError(19, "no such device")
 
 
+Written = list[tuple[str, ...]]
+
+
+@pytest.fixture
+def written(monkeypatch: pytest.MonkeyPatch) -> Written:
+    """What /proc and the driver are told; everything is 1 there except arp_ignore."""
+    said: Written = []
+    monkeypatch.setattr(ports, "_sysctl", lambda name, key, net="ipv4": "0" if key == "arp_ignore" else "1")
+    monkeypatch.setattr(
+        ports, "_set_sysctl",
+        lambda name, key, value, net="ipv4": said.append((key, value) if net == "ipv4" else (net, key, value)),
+    )  # fmt: skip
+    monkeypatch.setattr(ports, "_offloads", lambda name: {"gro": True})
+    monkeypatch.setattr(ports, "_set_offloads", lambda name, wanted: said.append(("gro", str(wanted["gro"]))))
+    return said
+
+
 def test_address_gateway_and_mtu_are_read() -> None:
     found = ports.read(config.Port("eth1"), Kernel(default=[{"dst": "default", "gateway": "10.0.1.254"}]))
     assert found == ports.Taken("eth1", False, 7, "10.0.1.1/24", "10.0.1.254", 1500)
@@ -119,6 +136,39 @@ def test_one_ipv6_address_that_stays_is_read() -> None:
     assert (given.address6, given.gateway6) == ("fd00:7::1/48", "fd00:7:0:9::1")
 
 
+VLAN = config.Port("eth1", "10.0.5.1/24", vlan=5)
+
+
+def test_a_vlan_takes_no_address_of_the_interface_below(written: Written) -> None:
+    """The kernel goes on using the interface: nothing is changed but offloads."""
+    kernel = Kernel(default=[{"dst": "default", "gateway": "10.0.1.254"}], address6=of_eth1(inet6("fd00:1::1")))
+    port = ports.read(VLAN, kernel)
+    assert port == ports.Taken("eth1", False, 7, "10.0.5.1/24", None, 1500, vlan=5)
+    saved = ports.save(port, kernel)
+    kernel.said.clear()
+    ports.take_over(port, saved, kernel)
+    assert ports.give_back(saved, kernel) == []
+    assert kernel.said == []
+    assert written == [("gro", "False"), ("gro", "True")]
+
+
+@pytest.mark.parametrize(
+    ("below", "number", "refused"), [("eth1", 5, True), ("eth1", 6, False), ("eth2", 5, False), (None, 5, False)]
+)
+def test_a_vlan_that_linux_has_already_is_refused(below: str | None, number: int, refused: bool) -> None:
+    kernel = Kernel()
+    link = {"ifname": "lan", "link": below, "linkinfo": {"info_data": {"protocol": "802.1Q", "id": number}}}
+
+    def says(*args: str) -> str:
+        return json.dumps([link]) if args[-2:] == ("type", "vlan") else kernel(*args)
+
+    if refused:
+        with pytest.raises(StartError, match="Linux has VLAN 5 of it as lan: name lan as the port"):
+            ports.read(VLAN, says)
+    else:
+        assert ports.read(VLAN, says).vlan == 5
+
+
 def test_an_address_that_is_being_checked_is_waited_for() -> None:
     kernel = Kernel(address6=of_eth1(inet6("fd00:1::1", tentative=True)))
 
@@ -132,23 +182,6 @@ def test_an_address_that_is_being_checked_is_waited_for() -> None:
     kernel.address6 = of_eth1(inet6("fd00:1::1", tentative=True))
     assert ports.read_address6("eth1", kernel, settle_s=0.05) == ""
     assert ports.read_address6("eth1", Kernel(), settle_s=5) == ""  # nothing to wait for
-
-
-Written = list[tuple[str, ...]]
-
-
-@pytest.fixture
-def written(monkeypatch: pytest.MonkeyPatch) -> Written:
-    """What /proc and the driver are told; everything is 1 there except arp_ignore."""
-    said: Written = []
-    monkeypatch.setattr(ports, "_sysctl", lambda name, key, net="ipv4": "0" if key == "arp_ignore" else "1")
-    monkeypatch.setattr(
-        ports, "_set_sysctl",
-        lambda name, key, value, net="ipv4": said.append((key, value) if net == "ipv4" else (net, key, value)),
-    )  # fmt: skip
-    monkeypatch.setattr(ports, "_offloads", lambda name: {"gro": True})
-    monkeypatch.setattr(ports, "_set_offloads", lambda name, wanted: said.append(("gro", str(wanted["gro"]))))
-    return said
 
 
 def test_an_interface_comes_back_as_it_was(written: Written) -> None:

@@ -57,8 +57,10 @@ def add_configuration(parser: argparse.ArgumentParser) -> None:
     """The arguments that make a configuration; `doctor` takes them as well."""
     parser.add_argument("--config", metavar="FILE", help="TOML file; what stands on the command line goes before it")
     parser.add_argument(
-        "--port", action="append", metavar="NAME", help="interface name or PCI address; once per port"
-    )
+        "--port", action="append", metavar="NAME[,KEY=VALUE...]",
+        help="interface name or PCI address, once per port; what is not read from an interface, like "
+        "eth1,vlan=5,address=10.0.5.1/24: address, gateway, address6, gateway6, mtu, vlan",
+    )  # fmt: skip
     parser.add_argument(
         "--no-ipv6", action="store_const", const=True, help="leave IPv6 addresses of the interfaces to the kernel"
     )

@@ -23,6 +23,7 @@ struct sn_port_cfg {
 	char device[64]; /* DPDK's name: net_af_packet0, 0000:01:00.0 */
 	int32_t ifindex; /* of the Linux interface below, 0: none */
 	uint16_t mtu;    /* L3 bytes */
+	uint16_t vlan;   /* 1 to 4094: frames bear this tag; 0: none */
 	uint8_t prefix;  /* bits of the IPv4 network (of 32) */
 	uint8_t prefix6; /* bits of the IPv6 network (of 128) */
 	/* One address of a family, all zero: none of it. There must be one, IPv6 needs an MTU of 1280. */
