@@ -38,6 +38,9 @@
 	X(nd_tx, "IPv6 neighbour solicitations and advertisements sent")          \
 	X(icmp6_echo, "ICMPv6 echo requests answered")                            \
 	X(neigh_pending_drop, "packets dropped while a neighbour was unresolved") \
+	X(neigh_news_lost, "neighbour reports not made: rate, or nobody took them") \
+	X(addr_conflict, "packets of others that claim an address of ours")       \
+	X(addr_defended, "announcements in defence of an address")                \
 	X(tcp_rx_segments, "TCP segments received")                               \
 	X(tcp_tx_segments, "TCP segments sent")                                   \
 	X(tcp_retrans, "TCP segments sent again")                                 \

@@ -159,8 +159,8 @@ struct sn_tcp_ops {
 	/* Buffers are short: drops out-of-order queues of more than `most` buffers that wait for the same byte as at the last
 	 * call, and all of more than `hog`. May be NULL. */
 	void (*prune)(struct sn_engine *, uint32_t most, uint32_t hog);
-	/* Nobody answers at this next hop of `port`: flows through it that are still in SYN_SENT end
-	 * with SN_E_HOSTUNREACH if that stays so, established ones go on (RFC 1122 4.2.3.9: soft). May be NULL. */
+	/* Nobody answers at this next hop of `port`, however often it is asked: flows through it that are still in SYN_SENT
+	 * end with SN_E_HOSTUNREACH, established ones go on (RFC 1122 4.2.3.9: soft). May be NULL. */
 	void (*unreachable)(struct sn_engine *, uint16_t port, const struct sn_addr *hop, sn_time now);
 };
 

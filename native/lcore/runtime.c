@@ -158,6 +158,11 @@ static enum sn_err open_ports(struct sn_runtime *rt, const struct sn_port_cfg *p
 		n->prefix6 = c->prefix6;
 		n->mtu = c->mtu;
 		n->tx_csum = rt->port[i].tx_csum;
+		n->held = c->held;
+		n->routes[SN_FAMILY_4] = c->routes;
+		n->routes[SN_FAMILY_6] = c->routes6;
+		memcpy(n->route[SN_FAMILY_4], c->route, sizeof c->route);
+		memcpy(n->route[SN_FAMILY_6], c->route6, sizeof c->route6);
 	}
 	return SN_OK;
 }
@@ -270,6 +275,12 @@ int sn_runtime_port_view(const struct sn_runtime *rt, uint32_t port, struct sn_p
 	out->rx_nobuf = s.rx_nobuf;
 	out->rules = s.flow_rules;
 	return SN_OK;
+}
+
+void sn_runtime_addresses_ready(struct sn_runtime *rt)
+{
+	for (uint32_t i = 0; i < rt->ports; i++)
+		rt->net[i].held = 0;
 }
 
 int32_t sn_runtime_flow_ask(struct sn_runtime *rt, uint32_t port, uint32_t worker, const uint8_t *laddr, uint16_t lport,

@@ -50,8 +50,10 @@ static inline __attribute__((always_inline)) void send_v4(struct sn_engine *e, u
 			     .total_len = (uint16_t)(SN_IPV4_HDR + tx->hdr->len + tx->payload_len)};
 	const struct sn_addr *hop = dst;
 
-	if (((p->ip ^ ip.dst) & p->mask) != 0 || SN_UNLIKELY(!p->ip)) {
+	if (((p->ip ^ ip.dst) & p->direct) != 0 || SN_UNLIKELY(!p->ip)) {
 		hop = &p->nif[SN_FAMILY_4].gateway;
+		if (p->routes[SN_FAMILY_4])
+			hop = ip.dst == p->routed ? &p->routed_via : sn_net_routed(p, dst);
 		if (SN_UNLIKELY(!p->ip || sn_addr_is_any(hop))) {
 			no_route(e, tx);
 			return;

@@ -11,7 +11,7 @@ bool sn_net_init(struct sn_engine *e)
 {
 	memset(&e->net, 0, sizeof e->net);
 	e->net.rst_limit.credit = e->net.ask_limit.credit = e->net.echo_limit.credit = e->net.neigh_share_limit.credit =
-		SN_SEC;
+		e->net.news.limit.credit = SN_SEC;
 	bool demux = sn_demux_init(e);
 	bool neigh = sn_neigh_init(e);
 	return demux && neigh;
@@ -115,6 +115,8 @@ static void rx_ipv6(struct sn_engine *e, struct sn_buf *b, const struct sn_net_p
 		e->counters.rx_drop_frag++;
 	} else if (verdict != SN_IPV6_OK || !addrs_are_sane(e, p, &ip)) {
 		e->counters.rx_drop_ip++;
+		if (verdict == SN_IPV6_OK) /* who claims our address may speak from it */
+			sn_address_heard_frame(e, b, now);
 	} else if (ip.proto == SN_IP_ICMP6) {
 		sn_icmp6_rx(e, b, &ip, !to_us || sn_addr_is_multicast(&ip.dst), l3 + ip.hdr_len,
 			    ip.total_len - ip.hdr_len, now);
@@ -180,6 +182,13 @@ static __attribute__((noinline)) void rx_other(struct sn_engine *e, struct sn_bu
 			sn_arp_rx(e, b, now);
 			return;
 		}
+		if (eth.type == SN_NEIGH_NOTE && b->flags & SN_BUF_FORWARDED) {
+			sn_neigh_note_rx(e, b, now);
+			sn_buf_free(b);
+			return;
+		}
+		if (eth.type == SN_ETH_IPV6 && p->held & 1u << SN_FAMILY_6)
+			sn_address_heard_frame(e, b, now);
 	}
 	e->counters.rx_drop_eth++;
 	sn_buf_free(b);

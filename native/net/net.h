@@ -16,6 +16,7 @@
 
 #include "engine/slab.h"
 #include "engine/wheel.h"
+#include "sn_abi.h"
 #include "sn_base.h"
 #include "sn_buf.h"
 #include "sn_tcp_ops.h"
@@ -34,6 +35,10 @@ struct sn_net_port_cfg {
 	uint16_t mtu;            /* L3 bytes */
 	bool tx_csum;            /* the port fills in IP and TCP checksums: both fields leave here as zero, without
 				 * SN_TX_CSUM_DONE */
+	uint8_t held; /* families whose address is used only when SN_ADDR_READY says so; bits by enum sn_family */
+	/* Networks beyond the link, by enum sn_family; each `via` is on the link, or link-local. */
+	uint32_t routes[SN_FAMILIES];
+	struct sn_route route[SN_FAMILIES][SN_ROUTES];
 };
 
 /* An entry of the flow table: what stands behind a 4-tuple. */
@@ -69,9 +74,9 @@ void sn_net_rx(struct sn_engine *e, struct sn_buf **v, uint32_t n, sn_time now);
 void sn_net_send_tcp(struct sn_engine *e, uint16_t port, const struct sn_addr *src, const struct sn_addr *dst,
 		     struct sn_tx *tx, int32_t payload_sum, sn_time now);
 
-/* Chooses the port for a destination among those with an address of its family: on-link first, then a port with a
- * gateway, in index order. `src` (any: free) restricts the choice to the port that has this address. Returns the index,
- * SN_E_NETUNREACH, or SN_E_ADDRNOTAVAIL when src is not ours or of the other family. */
+/* Chooses the port for a destination among those with an address of its family: the one whose link or route has the
+ * longest prefix, last a gateway; among equals the first. `src` (any: free) restricts the choice to the port that has this
+ * address. Returns the index, SN_E_NETUNREACH, or SN_E_ADDRNOTAVAIL when src is not ours or of the other family. */
 int32_t sn_net_route(const struct sn_engine *e, const struct sn_addr *src, const struct sn_addr *dst);
 /* The port's address of dst's family, which a packet to dst leaves with (RFC 6724 has no choice left: one address of a
  * family); any: it has none. */
@@ -80,7 +85,7 @@ const struct sn_addr *sn_net_source(const struct sn_engine *e, uint16_t port, co
 const struct sn_addr *sn_net_port_addr(const struct sn_engine *e, uint16_t port);
 uint16_t sn_net_port_mtu(const struct sn_engine *e, uint16_t port);
 uint32_t sn_net_port_count(const struct sn_engine *e);
-/* Next hop from a port to a destination; false: there is none. */
+/* Next hop from a port to a destination by the longest prefix; false: there is none. */
 bool sn_net_next_hop(const struct sn_engine *e, uint16_t port, const struct sn_addr *dst, struct sn_addr *hop);
 /* Index of the port that has this address, or -1. */
 int32_t sn_net_addr_port(const struct sn_engine *e, const struct sn_addr *addr);
@@ -91,6 +96,15 @@ int32_t sn_net_addr_slot(const struct sn_engine *e, const struct sn_addr *addr);
  * Takes the buffer. */
 void sn_net_tcp_syn(struct sn_engine *e, uint16_t port, const struct sn_flow *flow, const struct sn_tcp_seg *seg,
 		    struct sn_buf *b, sn_time now);
+
+/* The control process: what it is told (nothing before it watches), and what it orders (abi/32_neigh.h). SN_E_INVAL: the
+ * order makes no sense here. */
+void sn_net_news_watch(struct sn_engine *e);
+uint32_t sn_net_news_take(struct sn_engine *e, struct sn_neigh_news *out, uint32_t n);
+/* When they should be taken, SN_TIME_NEVER: there are none; ask says so once, then not for a while. */
+sn_time sn_net_news_due(const struct sn_engine *e);
+bool sn_net_news_ask(struct sn_engine *e, sn_time now);
+enum sn_err sn_net_order(struct sn_engine *e, const struct sn_neigh_order *o, sn_time now);
 
 /* Flow table. insert fails with SN_E_ADDRINUSE when the 4-tuple exists, SN_E_NOMEM when the table is full. */
 enum sn_err sn_net_flow_insert(struct sn_engine *e, const struct sn_flow *flow, struct sn_tcp *tcp);

@@ -146,9 +146,6 @@ static void op_prune(struct sn_engine *e, uint32_t most, uint32_t hog)
 	}
 }
 
-/* A lossy link can swallow one round of requests: the error is taken as soft (RFC 1122 4.2.3.9) until it stays. */
-enum { NO_HOP_MAX = 2 };
-
 static void op_unreachable(struct sn_engine *e, uint16_t port, const struct sn_addr *hop, sn_time now)
 {
 	struct sn_addr via;
@@ -156,8 +153,7 @@ static void op_unreachable(struct sn_engine *e, uint16_t port, const struct sn_a
 	for (uint32_t i = 0; i < e->tcp.conns.count; i++) {
 		struct sn_tcp *t = sn_slab_at(&e->tcp.conns, i);
 		if (t && !t->dead && t->state == SN_TCP_SYN_SENT && t->port == port &&
-		    sn_net_next_hop(e, port, &t->flow.remote, &via) && sn_addr_eq(&via, hop) &&
-		    ++t->no_hop == NO_HOP_MAX)
+		    sn_net_next_hop(e, port, &t->flow.remote, &via) && sn_addr_eq(&via, hop))
 			sn_tcp_abort(t, SN_E_HOSTUNREACH, now);
 	}
 }

@@ -113,7 +113,6 @@ struct sn_tcp {
 	uint8_t backoff;
 	uint8_t snd_ws, rcv_ws;
 	uint8_t quick;      /* segments still to be acknowledged at once */
-	uint8_t no_hop;     /* times the next hop did not answer */
 	uint8_t unanswered; /* window probes in a row without an answer */
 	bool dead : 1;      /* given up, freed when busy is 0 */
 	bool passive : 1;

@@ -215,6 +215,8 @@ static void poll_engine(struct world *w)
 		w->next = sn_engine_poll(w->e, w->now, &work);
 	}
 	reap(w);
+	struct sn_neigh_news news[4];
+	MUST(sn_engine_news(w->e, news, 4) <= 4);
 	if (w->worker_side && sn_channel_violated(w->worker_side)) {
 		sn_engine_channel_detach(w->e, (uint32_t)w->slot, w->now);
 		sn_channel_free(w->worker_side);
@@ -347,6 +349,7 @@ static void start(struct world *w, struct sn_pool *pool, uint8_t settings, void 
 	*memory = zeroed(size);
 	w->e = sn_engine_init(*memory, size, &cfg, w->now);
 	MUST(w->e);
+	sn_engine_news_watch(w->e);
 	for (uint32_t i = 0; i < 2; i++) {
 		struct sn_net_port_cfg p = {.mtu = 1500};
 		if (w->peer.v6[i]) {

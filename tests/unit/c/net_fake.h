@@ -39,6 +39,9 @@ static struct {
 		uint32_t worker;
 	} forwarded[FAKE_FRAMES];
 	uint32_t forwarded_count;
+	/* Notes of questions are apart: how many, and the last one. */
+	uint32_t notes;
+	struct sn_buf *note;
 	bool ring_full;
 	/* TCP input. */
 	uint32_t inputs, input_len;
@@ -49,7 +52,8 @@ static struct {
 	/* Answer to a SYN. */
 	enum sn_syn_verdict verdict;
 	uint32_t syn_owner, syns;
-	uint16_t listens; /* this port is taken by a listener */
+	uint16_t listens;      /* this port is taken by a listener */
+	uint32_t unreachables; /* times that a next hop was said not to answer */
 } fake;
 
 static struct sn_buf *fake_alloc(struct sn_pool *pool)
@@ -128,6 +132,15 @@ bool sn_mptcp_listens(const struct sn_engine *e, uint16_t lport)
 static bool fake_forward(void *ctx, uint32_t worker, struct sn_buf *b)
 {
 	(void)ctx;
+	if (b->len >= SN_ETH_HDR && sn_eth_type(b->data) == SN_NEIGH_NOTE) {
+		if (fake.ring_full)
+			return false;
+		if (fake.note)
+			sn_buf_free(fake.note);
+		fake.note = b;
+		fake.notes++;
+		return true;
+	}
 	if (fake.ring_full)
 		return false;
 	REQUIRE(fake.forwarded_count < FAKE_FRAMES);
@@ -149,7 +162,13 @@ static void fake_input(struct sn_tcp *tcp, const struct sn_tcp_seg *seg, struct 
 	sn_buf_free(b);
 }
 
-static const struct sn_tcp_ops fake_tcp = {.name = "fake", .input = fake_input};
+static void fake_unreachable(struct sn_engine *e, uint16_t port, const struct sn_addr *hop, sn_time now)
+{
+	(void)e, (void)port, (void)hop, (void)now;
+	fake.unreachables++;
+}
+
+static const struct sn_tcp_ops fake_tcp = {.name = "fake", .input = fake_input, .unreachable = fake_unreachable};
 
 /* Ports 10.0.i.1/24, fd00:0:0:i::1/64 with MAC 02:00:00:00:00:0i; port 0 has the gateways 10.0.0.254 and fe80::fe. */
 static const uint8_t fake_mac[2][6] = {{2, 0, 0, 0, 0, 0}, {2, 0, 0, 0, 0, 1}};
@@ -221,12 +240,14 @@ static void fake_stop(void)
 {
 	struct sn_net *n = &fake.e->net;
 
-	for (uint32_t i = 0; i < 6; i++) { /* neighbours go unused or give up */
+	for (uint32_t i = 0; i < 16; i++) { /* neighbours go unused or give up */
 		fake.sent_count = 0;
 		sn_wheel_run(&fake.e->wheel, (3600 + 100 * i) * SN_SEC);
 	}
 	for (uint32_t i = 0; i < fake.forwarded_count; i++)
 		sn_buf_free(fake.forwarded[i].b);
+	if (fake.note)
+		sn_buf_free(fake.note);
 	CHECK_EQ(n->neighs.used, 0);
 	CHECK_EQ(fake.live, 0);
 	free(fake.region);
