@@ -23,6 +23,9 @@ EVENTS = {
 }  # fmt: skip
 OPS = {"open": 1, "close": 2, "announce": 3, "withdraw": 4, "priority": 5}
 
+NEIGHBOUR_NEWS = ("", "asked", "heard", "silent", "in-use", "conflict")
+NEIGHBOUR_OPS = {"put": 1, "fail": 2, "forget": 3, "ask": 4, "stale": 5, "probe": 6, "ready": 7, "announce": 8}
+
 
 def word(words: tuple[str, ...], value: int) -> str:
     return words[value] if 0 <= value < len(words) else str(value)
@@ -196,6 +199,15 @@ def path_event(e: Any, *, worker: int, time: float) -> messages.PathEvent:
         server_side=bool(e.server),
         deny_join_id0=bool(e.no_join),
         **fields,
+    )
+
+
+def neighbour_news(v: Any) -> messages.NeighbourNews:
+    return messages.NeighbourNews(
+        kind=word(NEIGHBOUR_NEWS, v.kind),
+        port=v.port,
+        address=address(bytes(v.addr)),
+        mac=":".join(f"{byte:02x}" for byte in v.mac),
     )
 
 

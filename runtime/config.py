@@ -3,7 +3,8 @@
 
     name = "default"
     lcores = "0-1"                      # or coremask = "0x3"
-    ports = ["eth1", "0000:01:00.0"]    # or [[ports]] tables with name, address, gateway, address6, gateway6, mtu, ipv6
+    ports = ["eth1", "0000:01:00.0"]    # or [[ports]] tables with name, address, gateway, address6, gateway6, mtu,
+                                        # ipv6, routes = ["10.9.0.0/16 via 10.0.1.2"]
     ipv6 = true                         # false: IPv6 addresses of interfaces stay with the kernel
     poll = "adaptive"                   # or "busy"
 
@@ -31,6 +32,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from sennit.runtime import routes
 from sennit.runtime.errors import ConfigError
 from sennit.shm import control_client, messages
 
@@ -47,7 +49,7 @@ _INTERFACE = re.compile(r"[^\s/,=]{1,15}")
 
 class Port(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A Linux interface by name, or a PCI address. What is not given is read from an interface: one IPv4 and one IPv6
-    address, of which either may be missing, gateways and the MTU."""
+    address, of which either may be missing, gateways, routes over other routers, and the MTU."""
 
     name: str
     address: str | None = None  # IPv4
@@ -56,6 +58,7 @@ class Port(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     address6: str | None = None
     gateway6: str | None = None
     ipv6: bool = True  # false: an IPv6 address of the interface stays with the kernel
+    routes: tuple[str, ...] | None = None  # of both families; None: the kernel's
 
     @property
     def pci(self) -> bool:
@@ -253,6 +256,7 @@ def _check_port(port: Port) -> None:
     _check_address(port.name, "address6", port.address6, 6)
     _check_gateway(port.name, "gateway", port.gateway, 4)
     _check_gateway(port.name, "gateway6", port.gateway6, 6)
+    routes.check(port.name, port.routes or ())
     if port.pci and port.gateway is not None and port.address is None:
         raise ConfigError(f"port {port.name}: gateway is given without an IPv4 address: leave it out")
     if port.pci and port.gateway6 is not None and port.address6 is None:

@@ -17,10 +17,10 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from sennit.runtime import eal, handle, host, ports, state, supervise
+from sennit.runtime import eal, handle, host, ports, routes, state, supervise
 from sennit.runtime.config import Config
 from sennit.runtime.errors import StartError
 from sennit.shm import native
@@ -150,6 +150,9 @@ class Launch:
                 c.prefix = _put(c.addr, c.gateway, port.address, port.gateway)
             if port.address6:
                 c.prefix6 = _put(c.addr6, c.gateway6, port.address6, port.gateway6)
+            c.held = sum(2 if six else 1 for six in port.probed)
+            c.routes = _put_routes(c.route, port.routes)
+            c.routes6 = _put_routes(c.route6, port.routes6)
         return cfg, array
 
     # ------------------------------------------------------------------------------------------------------ machine
@@ -237,6 +240,16 @@ def _put(address: Any, gateway: Any, interface: str, router: str | None) -> int:
     if router is not None:
         ffi.memmove(gateway, packed(ipaddress.ip_address(router)), 16)
     return parsed.network.prefixlen
+
+
+def _put_routes(array: Any, texts: Sequence[str]) -> int:
+    """Fills in a C array; how many."""
+    for c, text in zip(array, texts, strict=False):
+        network, via = routes.parse(text)
+        c.prefix = network.prefixlen
+        ffi.memmove(c.dst, packed(network.network_address), 16)
+        ffi.memmove(c.via, packed(via), 16)
+    return len(texts)
 
 
 def packed(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bytes:

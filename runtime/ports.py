@@ -20,6 +20,7 @@ from typing import Any
 
 import msgspec
 
+from sennit.runtime import routes
 from sennit.runtime.config import IPV6_MTU_MIN, Port
 from sennit.runtime.errors import StartError
 
@@ -43,6 +44,10 @@ class Taken(msgspec.Struct, frozen=True):
     mtu: int
     address6: str = ""  # "fd00:1::1/64"; "": no IPv6
     gateway6: str | None = None
+    routes: tuple[str, ...] = ()  # "10.9.0.0/16 via 10.0.1.2"
+    routes6: tuple[str, ...] = ()
+    # Families (True: IPv6) whose address the kernel does not use on this interface: others may have it.
+    probed: tuple[bool, ...] = ()
 
     @property
     def addresses(self) -> tuple[str, ...]:
@@ -137,8 +142,27 @@ def read(port: Port, run: Ip = ip) -> Taken:
     gateway6 = port.gateway6 or (read_gateway(port.name, run, "-6") if address6 else None)
     return Taken(
         port.name, False, ifindex, address, _on_link(port.name, address, gateway), mtu,
-        address6, _on_link(port.name, address6, gateway6),
+        address6, _on_link(port.name, address6, gateway6), _routes_of(port, 4, address, run),
+        _routes_of(port, 6, address6, run), _probed(port, run),
     )  # fmt: skip
+
+
+def _routes_of(port: Port, version: int, address: str, run: Ip) -> tuple[str, ...]:
+    """Those that are given stand for the kernel's."""
+    if port.routes is not None or port.pci:
+        return routes.on_link(port.name, address, routes.of_family(port.routes or (), version))
+    return routes.read(port.name, address, run) if address else ()
+
+
+def _probed(port: Port, run: Ip) -> tuple[bool, ...]:
+    """An address that is on the interface was there before us; of IPv6 the kernel has probed it."""
+    given = [(False, "-4", port.address), (True, "-6", port.address6)]
+    return tuple(
+        six
+        for six, family, text in given
+        if text is not None
+        and (port.pci or _bare(text) not in (info["local"] for info in _addr_infos(port.name, run, family)))
+    )
 
 
 def read_pci(port: Port) -> Taken:
@@ -154,7 +178,8 @@ def read_pci(port: Port) -> Taken:
     address, address6 = port.address or "", port.address6 or ""
     return Taken(
         name.lower(), True, 0, address, _on_link(name, address, port.gateway), port.mtu or 1500,
-        address6, _on_link(name, address6, port.gateway6),
+        address6, _on_link(name, address6, port.gateway6), _routes_of(port, 4, address, ip),
+        _routes_of(port, 6, address6, ip), _probed(port, ip),
     )  # fmt: skip
 
 

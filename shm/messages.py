@@ -65,6 +65,8 @@ class PortInfo(msgspec.Struct, frozen=True):
     flow_rules: int = 0
     address6: str = ""  # "fd00:1::1/64"; "" without IPv6
     gateway6: str | None = None
+    routes: tuple[str, ...] = ()  # "10.9.0.0/16 via 10.0.1.2", of both families
+    probed: tuple[bool, ...] = ()  # families (True: IPv6) whose address was probed at the start
 
     @property
     def addresses(self) -> tuple[str, ...]:
@@ -197,6 +199,18 @@ class PathEvent(msgspec.Struct, frozen=True, omit_defaults=True):
     reset_flags: int | None = None
 
 
+class NeighbourInfo(msgspec.Struct, frozen=True):
+    """One neighbour as the control process knows it."""
+
+    port: int
+    address: str
+    mac: str  # "" while it is unknown
+    state: str  # INCOMPLETE, REACHABLE, STALE, DELAY, PROBE, FAILED
+    since_s: float  # in this state
+    confirmed_s: float | None  # since it was heard
+    worker: int  # the last one that told of it
+
+
 class TableInfo(msgspec.Struct, frozen=True):
     used: int
     peak: int
@@ -296,6 +310,16 @@ class Monitor(Message, frozen=True):
     """`Events` from now on, until the client closes."""
 
 
+class GetNeighbours(Message, frozen=True):
+    pass
+
+
+class FlushNeighbours(Message, frozen=True):
+    """Forgets one address, or all; they are asked again when they are needed. Answered as `GetNeighbours`."""
+
+    address: str = ""
+
+
 
 class Shutdown(Message, frozen=True):
     """Ordered stop of the whole runtime. grace_s: how long connections may take to close."""
@@ -304,7 +328,8 @@ class Shutdown(Message, frozen=True):
 
 
 Request = Union[
-    Hello, Attach, GetStatus, GetEndpoints, AddEndpoint, DelEndpoint, GetLimits, SetLimits, GetConn, Monitor, Shutdown
+    Hello, Attach, GetStatus, GetEndpoints, AddEndpoint, DelEndpoint, GetLimits, SetLimits, GetConn, Monitor,
+    GetNeighbours, FlushNeighbours, Shutdown
 ]
 
 
@@ -351,6 +376,10 @@ class Endpoints(Message, frozen=True):
     endpoints: tuple[Endpoint, ...]
 
 
+class Neighbours(Message, frozen=True):
+    neighbours: tuple[NeighbourInfo, ...]
+
+
 class LimitsReply(Message, frozen=True):
     limits: Limits
 
@@ -381,8 +410,9 @@ class WorkerUp(Message, frozen=True):
 
 
 Reply = Union[
-    Welcome, Done, Failure, Attached, Status, Endpoints, LimitsReply, ConnReply, Events, WorkerDown, WorkerUp
-]
+    Welcome, Done, Failure, Attached, Status, Endpoints, LimitsReply, ConnReply, Events, Neighbours, WorkerDown,
+    WorkerUp,
+]  # fmt: skip
 
 
 # ------------------------------------------------------------------------------------------------------ control rings
@@ -437,6 +467,16 @@ class PathCommand(Message, frozen=True):
     remote_port: int = 0
 
 
+class Neighbour(Message, frozen=True):
+    """An order about a neighbour, or about an address of ours (probe, ready, announce); as sn_neigh_op."""
+
+    op: str  # put, fail, forget, ask, stale, probe, ready, announce
+    port: int
+    address: str
+    mac: str = ""
+    hold_ms: int = 0
+
+
 class Query(Message, frozen=True):
     """Asks for a `Snapshot`. conn: of this one connection only, 0: of all."""
 
@@ -460,8 +500,8 @@ class Halt(Message, frozen=True):
 
 
 ToWorker = Union[
-    AttachChannel, DetachChannel, PutEndpoint, RemoveEndpoint, PutLimits, Watch, PathCommand, Query, SiblingRestarted,
-    Drain, Halt,
+    AttachChannel, DetachChannel, PutEndpoint, RemoveEndpoint, PutLimits, Watch, PathCommand, Neighbour, Query,
+    SiblingRestarted, Drain, Halt,
 ]  # fmt: skip
 
 
@@ -494,6 +534,19 @@ class PathEvents(Message, frozen=True):
     lost: int = 0
 
 
+class NeighbourNews(msgspec.Struct, frozen=True):
+    """What a worker has to tell of a neighbour, or of who claims our address (conflict)."""
+
+    kind: str  # asked, heard, silent, in-use, conflict
+    port: int
+    address: str
+    mac: str
+
+
+class NeighbourReport(Message, frozen=True):
+    news: tuple[NeighbourNews, ...]
+
+
 class PathDone(Message, frozen=True):
     """errno 0: done."""
 
@@ -509,7 +562,9 @@ class WorkerError(Message, frozen=True):
     error: str
 
 
-FromWorker = Union[Ready, ChannelAttached, ChannelDetached, Snapshot, PathEvents, PathDone, Drained, WorkerError]
+FromWorker = Union[
+    Ready, ChannelAttached, ChannelDetached, Snapshot, PathEvents, NeighbourReport, PathDone, Drained, WorkerError
+]
 
 encoder = msgspec.msgpack.Encoder()
 request_decoder = msgspec.msgpack.Decoder(Request)

@@ -170,6 +170,34 @@ def limits(shown: messages.Limits) -> RenderableType:
     )
 
 
+def neighbours(shown: Sequence[messages.NeighbourInfo], ports: Sequence[messages.PortInfo]) -> RenderableType:
+    if not shown:
+        return Text("Neighbours: none", style="bold")
+    names = {p.index: p.name for p in ports}
+    made = table(
+        "Neighbours", "address", "port", "mac", "state", "for", "heard", left=("address", "port", "mac", "state")
+    )
+    for n in shown:
+        heard = "-" if n.confirmed_s is None else f"{units.span(n.confirmed_s)} ago"
+        made.add_row(
+            n.address, names.get(n.port, str(n.port)), n.mac or "-", neighbour_state(n.state), units.span(n.since_s),
+            heard,
+        )  # fmt: skip
+    return made
+
+
+def neighbour_state(word: str) -> Text:
+    return Text(word, style={"REACHABLE": "green", "FAILED": "red"}.get(word, "yellow"))
+
+
+def routes(rows: Sequence[Sequence[str]]) -> RenderableType:
+    """Rows of destination, router, port, source address, origin."""
+    made = table("Routes", *(columns := ("destination", "via", "port", "source", "kind")), left=columns)
+    for row in rows:
+        made.add_row(*row)
+    return made
+
+
 # ---------------------------------------------------------------------------------------------------------------- top
 
 

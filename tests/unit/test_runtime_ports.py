@@ -42,8 +42,9 @@ def of_eth1(*infos: object) -> list[object]:
 class Kernel:
     def __init__(
         self, link: object = LINK, address: object = ADDRESS, default: object = (), address6: object = (),
-        default6: object = (),
+        default6: object = (), routes: object = (), routes6: object = (),
     ) -> None:  # fmt: skip
+        self.routes, self.routes6 = routes, routes6
         self.link, self.address, self.default = link, address, default
         self.address6, self.default6 = address6, default6
         self.said: list[str] = []
@@ -58,6 +59,8 @@ class Kernel:
             return json.dumps(self.address6 if six else self.address)
         if "route show default" in line:
             return json.dumps(self.default6 if six else self.default)
+        if "-j" in args and "route show" in line:
+            return json.dumps(self.routes6 if six else self.routes)
         return (ROUTES6 if six else ROUTES) if "route show" in line else ""
 
 
@@ -79,6 +82,56 @@ def test_address_gateway_and_mtu_are_read() -> None:
 def test_what_is_given_wins() -> None:
     found = ports.read(config.Port("eth1", "10.5.0.1/16", "10.5.9.9", 1400), Kernel())
     assert (found.address, found.gateway, found.mtu) == ("10.5.0.1/16", "10.5.9.9", 1400)
+
+
+def via(network: str, router: str) -> dict[str, str]:
+    return {"dst": network, "gateway": router}
+
+
+def test_routes_over_routers_on_the_link_are_read() -> None:
+    kernel = Kernel(
+        address6=of_eth1(inet6("fd00:1::1")),
+        routes=[
+            via("default", "10.0.1.254"), {"dst": "10.0.1.0/24"}, via("10.9.0.0/16", "10.0.1.2"),
+            via("10.9.8.7", "10.0.1.3"), via("10.9.0.0/16", "10.0.1.4"), via("10.8.0.0/16", "10.7.0.1"),
+            via("224.0.0.0/4", "10.0.1.2"),
+        ],
+        routes6=[via("fd00:9::/64", "fe80::9"), via("fd00:8::/64", "fd00:1::2"), via("fd00:7::/64", "fd00:2::2")],
+    )  # fmt: skip
+    found = ports.read(config.Port("eth1"), kernel)
+    assert found.routes == ("10.9.8.7/32 via 10.0.1.3", "10.9.0.0/16 via 10.0.1.2")
+    assert found.routes6 == ("fd00:9::/64 via fe80::9", "fd00:8::/64 via fd00:1::2")
+    assert ports.read(config.Port("eth1", routes=()), kernel).routes == ()
+    given = ports.read(config.Port("eth1", routes=("10.3.0.0/16 via 10.0.1.9", "fd00:3::/48 via fe80::1")), kernel)
+    assert (given.routes, given.routes6) == (("10.3.0.0/16 via 10.0.1.9",), ("fd00:3::/48 via fe80::1",))
+
+
+def test_of_too_many_routes_the_narrowest_are_read(caplog: pytest.LogCaptureFixture) -> None:
+    wide = [via(f"10.{i}.0.0/16", "10.0.1.2") for i in range(100, 120)]
+    found = ports.read(config.Port("eth1"), Kernel(routes=[*wide, via("10.99.1.0/24", "10.0.1.3")]))
+    assert len(found.routes) == 16
+    assert found.routes[0] == "10.99.1.0/24 via 10.0.1.3"
+    assert "has 21 routes over routers, 16 are taken" in caplog.text
+
+
+def test_a_given_router_must_be_on_the_link() -> None:
+    for route, words in (
+        ("10.3.0.0/16 via 10.0.2.9", "the router of route '10.3.0.0/16 via 10.0.2.9' is not in the network"),
+        ("10.3.0.0/16 via 10.0.1.1", "is not in the network"),
+        ("fd00:3::/48 via fe80::1", "there is no address of its kind"),
+    ):
+        with pytest.raises(StartError, match=words):
+            ports.read(config.Port("eth1", routes=(route,)), Kernel())
+
+
+def test_only_addresses_that_the_kernel_does_not_have_are_probed() -> None:
+    kernel = Kernel(address6=of_eth1(inet6("fd00:1::1")))
+    assert ports.read(config.Port("eth1"), kernel).probed == ()
+    assert ports.read(config.Port("eth1", "10.0.1.1/24"), kernel).probed == ()
+    assert ports.read(config.Port("eth1", "10.0.1.7/24"), kernel).probed == (False,)
+    assert ports.read(config.Port("eth1", address6="FD00:1:0::1/64"), kernel).probed == ()
+    both = config.Port("eth1", "10.0.1.7/24", address6="fd00:1::7/64")
+    assert ports.read(both, kernel).probed == (False, True)
 
 
 @pytest.mark.parametrize(

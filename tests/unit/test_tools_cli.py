@@ -12,6 +12,7 @@ from pathlib import Path
 
 import ctrl_fake as fake
 import pytest
+from ctrl_dial import until
 
 from sennit.shm import messages
 from sennit.tools import cli, pump
@@ -73,6 +74,8 @@ def test_every_command_has_help_with_examples(name: str, capsys: pytest.CaptureF
         (["endpoint", "add", "10.0.0.1", "port"], "'port' wants a number from 1 to 65535, not ''"),
         (["endpoint", "del", "ten"], "say which"),
         (["limits", "set"], "say what to set"),
+        (["neigh", "show", "10.0.1.2"], "`neigh show` does not take '10.0.1.2'"),
+        (["neigh", "flush", "10.0.1.2", "all"], "`neigh flush` does not take 'all'"),
         (["limits", "set", "subflow", "many"], "'subflow' wants a number, not 'many'"),
         (["limits", "set", "speed", "9"], "'speed' is no limit"),
         (["up", "--port", "x", "--lcores", "0", "--coremask", "1"], "not allowed with argument"),
@@ -230,6 +233,28 @@ def test_endpoints_and_limits_from_the_command_line(run: Run, directory: Path) -
         assert "outside 0-15" in run("limits", "set", "subflow", "99")[2]
 
     fake.with_server(fake.Handle(), scenario, directory)
+
+
+def test_neighbours_and_routes_from_the_command_line(run: Run, directory: Path) -> None:
+    handle = fake.Handle(ports=1)
+
+    def scenario(path: Path) -> None:
+        assert run("neigh")[:2] == (0, "Neighbours: none\n")
+        news = messages.NeighbourNews("heard", 0, "10.0.1.2", "02:00:00:00:00:07")
+        handle.workers[0].say(messages.NeighbourReport((news,)))
+        assert until(lambda: len(json.loads(run("neigh", "--json")[1])) == 1)
+        shown = run("neigh", "show")[1]
+        assert all(word in shown for word in ("10.0.1.2", "veth-a1", "02:00:00:00:00:07", "REACHABLE"))
+        assert run("neigh", "flush", "10.0.1.2") == (0, "", "")
+        assert json.loads(run("neigh", "--json")[1]) == []
+        assert json.loads(run("route", "--json")[1]) == [
+            {"destination": "10.0.1.0/24", "via": "-", "port": "veth-a1", "source": "10.0.1.1", "kind": "link"},
+            {"destination": "default", "via": "10.0.1.2", "port": "veth-a1", "source": "10.0.1.1", "kind": "gateway"},
+        ]
+        shown = run("route")[1]
+        assert all(word in shown for word in ("default", "10.0.1.2", "gateway"))
+
+    fake.with_server(handle, scenario, directory)
 
 
 def test_endpoint_all_stands_for_every_port(run: Run, directory: Path) -> None:
