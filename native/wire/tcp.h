@@ -167,6 +167,18 @@ static inline void sn_tcp_put_header(uint8_t *p, uint16_t sport, uint16_t dport,
 	sn_put32(p + 16, 0); /* checksum, urgent pointer */
 }
 void sn_tcp_set_csum(uint8_t *p, uint16_t csum);
+/* Is the header at p, hdr_len bytes in all, that of `like` but for its number, which is `seq`, its checksum and PSH? Its
+ * flags, or 0. */
+static inline uint8_t sn_tcp_same_header(const uint8_t *p, const uint8_t *like, uint32_t seq, uint32_t hdr_len)
+{
+	const uint32_t psh = (uint32_t)SN_TH_PSH << 16;
+
+	if (sn_get32(p + 4) != seq || sn_get32(p + 8) != sn_get32(like + 8) ||
+	    (sn_get32(p + 12) & ~psh) != (sn_get32(like + 12) & ~psh) ||
+	    memcmp(p + SN_TCP_HDR_MIN, like + SN_TCP_HDR_MIN, hdr_len - SN_TCP_HDR_MIN) != 0)
+		return 0;
+	return p[13];
+}
 
 /* Option writers: write at p, return the bytes written, always a multiple of 4 (padded with NOP). */
 uint32_t sn_opt_emit_mss(uint8_t *p, uint16_t mss);
