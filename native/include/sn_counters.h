@@ -16,6 +16,7 @@
 	X(rx_bursts, "receive bursts that held at least one frame")               \
 	X(tx_packets, "frames handed to ports")                                   \
 	X(tx_bytes, "bytes of frames handed to ports")                            \
+	X(tx_units, "units of several segments handed to ports, to be cut there") \
 	X(tx_full, "frames dropped because a port's queue was full")              \
 	X(tx_nobuf, "frames not built because the pool was empty")                \
 	X(tx_no_route, "frames not sent: no way to the address from this port")   \

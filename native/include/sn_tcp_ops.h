@@ -29,11 +29,13 @@ enum sn_seg_kind {
 struct sn_opt_want {
 	enum sn_seg_kind kind;
 	uint32_t room; /* bytes left for MPTCP options, a multiple of 4 */
-	uint32_t ssn;  /* DATA: relative sequence number of the first byte (1 is the first after SYN) */
-	uint32_t len;  /* DATA: payload bytes */
-	uint64_t dsn;  /* DATA: as given to send() */
-	uint16_t
-		payload_sum; /* DATA, if the subflow asked for checksums: ones' complement sum of the payload, not inverted */
+	/* DATA: what the options speak of. It is the segment's payload or, if `unit`, that of all segments of the unit that
+	 * it left in, each of which carries the same options; sent again, they still speak of the same bytes. */
+	uint32_t ssn;         /* relative sequence number of the first byte (1 is the first after SYN) */
+	uint32_t len;         /* bytes */
+	uint64_t dsn;         /* of the first byte, as given to send() */
+	uint16_t payload_sum; /* if the subflow asked for checksums: ones' complement sum of the bytes, not inverted */
+	bool unit;
 	bool retransmit;
 };
 
@@ -41,7 +43,8 @@ struct sn_tcp_up {
 	/* Handshake done (client: SYN/ACK accepted; server: third ACK accepted). The client's third ACK is sent right after. */
 	void (*established)(struct sn_subflow *, sn_time now);
 	/* An acceptable segment arrived: its options, before its payload is queued. `payload` (or NULL) is the buffer that
-	 * will be queued: record the mapping in it. Called for SYN/ACK and third ACK before they take effect.
+	 * will be queued: record the mapping in it. Segments that were received as one run (input_run) are told once, with the
+	 * length of all and the first buffer. Called for SYN/ACK and third ACK before they take effect.
 	 * Returns false to have the segment dropped; the callee may have reset the subflow. */
 	bool (*segment)(struct sn_subflow *, const struct sn_tcp_seg *seg, struct sn_buf *payload, sn_time now);
 	/* In-order payload, ownership passes; a chain by `next`, never overlapping what was given before. */
@@ -62,6 +65,9 @@ struct sn_tcp_up {
 	/* Asked only while buffers are short: may in-order data be taken, ssn being the relative sequence number of its first
 	 * byte? What is refused was not acknowledged and comes again. May be NULL. */
 	bool (*admit)(struct sn_subflow *, const struct sn_buf *b, uint32_t ssn);
+	/* New data is about to be sent: how many of its `len` bytes may have the same options, and so be cut into segments
+	 * only by the port? Less than two segments: each is asked for on its own. NULL: all. */
+	uint32_t (*unit)(const struct sn_subflow *, uint64_t dsn, uint32_t len);
 	/* TCP could send without having been answered (pacing, a tail probe): a time to schedule as well. NULL: as `acked`. */
 	void (*room)(struct sn_subflow *, sn_time now);
 };
@@ -119,6 +125,10 @@ struct sn_tcp_ops {
 				 sn_time now);
 	/* One segment for this flow. buf->data/len cover the TCP payload already; ownership passes. */
 	void (*input)(struct sn_tcp *, const struct sn_tcp_seg *, struct sn_buf *, sn_time now);
+	/* Several at once that follow each other, at least two, in a chain by `next`: header and options are the same for
+	 * all, but for the number and PSH, which only the last may have. seg is the first's, with the last's flags and the
+	 * length of all. */
+	void (*input_run)(struct sn_tcp *, const struct sn_tcp_seg *, struct sn_buf *chain, sn_time now);
 	/* Payload bytes that may be sent right now: min(cwnd - in flight, peer window unless shared). */
 	uint32_t (*room)(struct sn_tcp *, sn_time now);
 	/* Sends `len` (<= room) bytes at `offset` into `first` and on through first->next; dsn belongs to the first byte.

@@ -366,6 +366,8 @@ void sn_sf_shared(struct sn_subflow *sf, bool on);
 
 /* --- dss.c --- */
 uint32_t sn_mp_options(struct sn_subflow *sf, const struct sn_opt_want *want, uint8_t *out);
+/* sn_tcp_up.unit: how much may stand in one mapping. */
+uint32_t sn_mp_unit(const struct sn_subflow *sf, uint64_t dsn, uint32_t len);
 /* DSS of an acceptable segment of an established MPTCP subflow. False: drop the segment (the subflow is reset). */
 bool sn_dss_plain_ok(const struct sn_subflow *sf, const struct sn_tcp_seg *seg);
 bool sn_dss_input(struct sn_subflow *sf, const struct sn_tcp_seg *seg, struct sn_buf *payload, sn_time now);

@@ -26,7 +26,8 @@ static uint32_t emit_dss(const struct sn_conn *c, const struct sn_opt_want *want
 	bool fin_only = want->kind == SN_SEG_ACK && c->fin_sent && !c->fin_acked && c->snd_nxt == c->snd_end;
 
 	if (want->kind == SN_SEG_DATA) {
-		bool fin = c->shut && c->fully && want->dsn + want->len == c->snd_end;
+		/* Not on a unit: it may have left before there was an end, and must be sent again as it was. */
+		bool fin = c->shut && c->fully && !want->unit && want->dsn + want->len == c->snd_end;
 		d.flags |= SN_DSS_MAP | SN_DSS_DSN64 | (fin ? SN_DSS_FIN : 0);
 		d.dsn = want->dsn;
 		d.ssn = want->ssn;
@@ -171,6 +172,19 @@ uint32_t sn_mp_options(struct sn_subflow *sf, const struct sn_opt_want *want, ui
 			c->rcv_adv = c->rcv_edge;
 		return options_established(sf, want, out);
 	}
+}
+
+uint32_t sn_mp_unit(const struct sn_subflow *sf, uint64_t dsn, uint32_t len)
+{
+	const struct sn_conn *c = sf->conn;
+
+	if (sf->kind == SN_SF_PLAIN && !sf->owe)
+		return len;
+	/* What is owed is said once. MP_CAPABLE explains the client's first segment until the peer answers. */
+	if (sf->owe || sf->state != SN_SF_UP || (sf->active && !c->fully))
+		return 0;
+	/* The last segment bears the DATA_FIN. */
+	return c->shut && dsn + len == c->snd_end ? len - 1 : len;
 }
 
 /* --- the peer's DSS --- */

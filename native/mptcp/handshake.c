@@ -397,6 +397,7 @@ const struct sn_tcp_up sn_mptcp_up = {
 	.acked = up_acked,
 	.room = up_room,
 	.options = sn_mp_options,
+	.unit = sn_mp_unit,
 	.window = up_window,
 	.rto = up_rto,
 	.fin = up_fin,

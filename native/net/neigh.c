@@ -163,7 +163,8 @@ static bool linearise(struct sn_tx *tx)
 static void wait_for(struct sn_neigh *h, struct sn_tx *tx)
 {
 	uint32_t most = h->engine->tight ? 1 : SN_NEIGH_PENDING;
-	if (h->waiting_count >= most || (tx->nref && !linearise(tx))) {
+	/* A unit would wait as sixteen frames do: what it carries comes again. */
+	if (h->waiting_count >= most || tx->segs || (tx->nref && !linearise(tx))) {
 		h->engine->counters.neigh_pending_drop++;
 		sn_buf_free(tx->hdr);
 		return;

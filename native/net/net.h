@@ -34,6 +34,7 @@ struct sn_net_port_cfg {
 	uint16_t mtu;            /* L3 bytes */
 	bool tx_csum;            /* the port fills in IP and TCP checksums: both fields leave here as zero, without
 				 * SN_TX_CSUM_DONE */
+	uint32_t unit_max; /* payload of the units that the port takes (sn_buf.h), bytes; 0: single segments only */
 };
 
 /* An entry of the flow table: what stands behind a 4-tuple. */
@@ -68,6 +69,10 @@ void sn_net_rx(struct sn_engine *e, struct sn_buf **v, uint32_t n, sn_time now);
  * caller has it already, or -1. */
 void sn_net_send_tcp(struct sn_engine *e, uint16_t port, const struct sn_addr *src, const struct sn_addr *dst,
 		     struct sn_tx *tx, int32_t payload_sum, sn_time now);
+
+/* The same of a unit (tx->segs is set). Its checksums are left to who cuts it. */
+void sn_net_send_unit(struct sn_engine *e, uint16_t port, const struct sn_addr *src, const struct sn_addr *dst,
+		      struct sn_tx *tx, sn_time now);
 
 /* Chooses the port for a destination among those with an address of its family: on-link first, then a port with a
  * gateway, in index order. `src` (any: free) restricts the choice to the port that has this address. Returns the index,

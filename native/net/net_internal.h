@@ -50,6 +50,7 @@ struct sn_net_port {
 	uint8_t mac[6];
 	bool tx_csum;
 	uint16_t mtu;
+	uint32_t unit_max;
 	uint16_t next_id;                   /* IPv4 identification */
 	uint32_t ip, mask;                  /* nif[SN_FAMILY_4] in host order; 0: no address */
 	struct sn_net_if nif[SN_FAMILIES];  /* by enum sn_family */

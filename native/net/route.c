@@ -45,6 +45,7 @@ int32_t sn_net_port_add(struct sn_engine *e, const struct sn_net_port_cfg *cfg)
 	p->mac_word = sn_eth_dst_word(head);
 	memcpy(p->mac, cfg->mac, 6);
 	p->tx_csum = cfg->tx_csum;
+	p->unit_max = SN_MIN(cfg->unit_max, SN_UNIT_MAX);
 	p->mtu = cfg->mtu;
 	if (v4) {
 		p->nif[SN_FAMILY_4] = (struct sn_net_if){
@@ -73,6 +74,7 @@ void sn_net_port_cfg_get(const struct sn_engine *e, uint16_t port, struct sn_net
 	out->gateway6 = v6->gateway;
 	out->mtu = p->mtu;
 	out->tx_csum = p->tx_csum;
+	out->unit_max = p->unit_max;
 }
 
 uint32_t sn_net_port_count(const struct sn_engine *e) { return e->net.ports; }

@@ -96,7 +96,8 @@ static struct sn_tcp *take(struct sn_engine *e, const struct sn_tcp_open *o)
 	sn_tcp_set_mss(t);
 	/* A timestamp clock of this flow's own (RFC 7323 5.4) that goes on over its incarnations (RFC 6191). */
 	t->ts_off = sn_net_flow_tag(e, &o->flow);
-	t->want_sum = !e->net.port[o->port].tx_csum || e->cfg.csum;
+	t->opt_sum = e->cfg.csum;
+	t->want_sum = !e->net.port[o->port].tx_csum || t->opt_sum;
 	sn_tcp_timers_init(t);
 	return t;
 }

@@ -77,7 +77,7 @@ static void op_set_shared_window(struct sn_tcp *t, bool on, uint32_t opt_reserve
 	t->shared = on;
 	t->opt_reserve = SN_MIN((opt_reserve & ~SN_TCP_RESERVE_SUM) + 3, SN_TCP_OPT_MAX - 12) & ~3u;
 	if (opt_reserve & SN_TCP_RESERVE_SUM)
-		t->want_sum = true;
+		t->want_sum = t->opt_sum = true;
 	if (on && t->clock == SN_CLOCK_PERSIST)
 		sn_tcp_clock_stop(t);
 	sn_tcp_set_mss(t);
@@ -185,6 +185,7 @@ const struct sn_tcp_ops sn_tcp_native_ops = {
 	.open = sn_tcp_open_active,
 	.accept = sn_tcp_open_passive,
 	.input = sn_tcp_input,
+	.input_run = sn_tcp_input_run,
 	.room = sn_tcp_room,
 	.send = sn_tcp_send,
 	.credit = op_credit,

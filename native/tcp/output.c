@@ -15,8 +15,9 @@ struct build {
 	uint8_t flags;
 	bool again;
 	uint32_t seq;
-	const struct sn_tcp_txseg *s; /* DATA and FIN, else NULL */
-	uint16_t payload_sum;
+	const struct sn_tcp_txseg *s; /* DATA and FIN, else NULL; of a unit the first */
+	uint32_t segs;                /* in a unit, else 0 */
+	uint16_t payload_sum;         /* of what the options speak of */
 };
 
 static inline uint32_t window(struct sn_tcp *t)
@@ -78,7 +79,7 @@ static uint32_t put_syn_options(struct sn_tcp *t, uint8_t *p, sn_time now)
 	return n;
 }
 
-static inline __attribute__((always_inline)) uint32_t put_options(struct sn_tcp *t, uint8_t *p, const struct build *b,
+static inline __attribute__((always_inline)) uint32_t put_options(struct sn_tcp *t, uint8_t *p, struct build *b,
 								  sn_time now)
 {
 	bool syn = b->flags & SN_TH_SYN;
@@ -97,6 +98,14 @@ static inline __attribute__((always_inline)) uint32_t put_options(struct sn_tcp 
 			want.ssn = b->seq - t->iss;
 			want.len = b->s->len;
 			want.dsn = b->s->dsn;
+			if (SN_UNLIKELY(sn_txseg_in_unit(b->s))) {
+				want.unit = true;
+				want.ssn -= b->s->map_off;
+				want.len = b->s->map_len;
+				want.dsn -= b->s->map_off;
+				if (!b->segs)
+					b->payload_sum = b->s->map_sum;
+			}
 			want.payload_sum = b->payload_sum;
 		}
 		uint32_t took = t->up->options(t->owner, &want, p + n);
@@ -112,11 +121,11 @@ static inline __attribute__((always_inline)) uint32_t put_options(struct sn_tcp 
 	return n;
 }
 
-/* Points tx at the payload of a record. False if it lies in more than SN_TX_REFS pieces
+/* Points tx at `len` bytes of payload from a record's first on. False if they lie in more than SN_TX_REFS pieces
  * or in a buffer of our own. */
-static inline bool reference(struct sn_tx *tx, const struct sn_tcp_txseg *s)
+static inline bool reference(struct sn_tx *tx, const struct sn_tcp_txseg *s, uint32_t len)
 {
-	uint32_t left = s->len, off = s->off;
+	uint32_t left = len, off = s->off;
 
 	if (off == SN_TXS_OWN)
 		return false;
@@ -133,7 +142,7 @@ static inline bool reference(struct sn_tx *tx, const struct sn_tcp_txseg *s)
 		left -= n;
 		off = 0;
 	}
-	tx->payload_len = s->len;
+	tx->payload_len = len;
 	return true;
 }
 
@@ -171,6 +180,8 @@ static inline __attribute__((always_inline)) bool transmit(struct sn_tcp *t, str
 	tx->port = t->port;
 	tx->nref = 0;
 	tx->flags = 0;
+	tx->seg_size = b->segs ? b->s->len : 0;
+	tx->segs = (uint16_t)b->segs;
 	tx->hdr = sn_buf_alloc(e->cfg.pool);
 	if (SN_UNLIKELY(!tx->hdr)) {
 		e->counters.tx_nobuf++;
@@ -179,8 +190,8 @@ static inline __attribute__((always_inline)) bool transmit(struct sn_tcp *t, str
 	uint8_t *p = tx->hdr->base + SN_HEADROOM;
 	const uint8_t *copy = p + SN_TCP_HDR_MIN + SN_TCP_OPT_MAX;
 	if (b->s && b->s->len) {
-		if (reference(tx, b->s)) {
-			if (t->want_sum)
+		if (reference(tx, b->s, b->segs ? b->s->map_len : b->s->len)) {
+			if (b->segs ? t->opt_sum : t->want_sum)
 				sum = b->payload_sum = sum_of(tx);
 		} else if (copy_payload(tx->hdr, b->s)) {
 			copied = b->s->len;
@@ -210,13 +221,21 @@ static inline __attribute__((always_inline)) bool transmit(struct sn_tcp *t, str
 		t->rcv_acked = t->rcv_nxt;
 		t->ack_now = t->ack_later = false;
 	}
-	t->segs_sent++;
-	e->counters.tcp_tx_segments++;
-	sn_net_send_tcp(e, t->port, &t->flow.local, &t->flow.remote, tx, sum, now);
+	t->segs_sent += SN_MAX(b->segs, 1u);
+	e->counters.tcp_tx_segments += SN_MAX(b->segs, 1u);
+	if (b->segs)
+		sn_net_send_unit(e, t->port, &t->flow.local, &t->flow.remote, tx, now);
+	else
+		sn_net_send_tcp(e, t->port, &t->flow.local, &t->flow.remote, tx, sum, now);
 	return true;
 }
 
 static __attribute__((noinline)) bool transmit_control(struct sn_tcp *t, struct build *b, sn_time now)
+{
+	return transmit(t, b, now);
+}
+
+static __attribute__((noinline)) bool transmit_unit(struct sn_tcp *t, struct build *b, sn_time now)
 {
 	return transmit(t, b, now);
 }
@@ -289,6 +308,34 @@ bool sn_tcp_emit_new(struct sn_tcp *t, struct sn_tcp_txseg *s, sn_time now)
 		return false;
 	sn_tcp_txq_append(t, s);
 	t->snd_nxt += sn_txseg_size(s);
+	if (SN_UNLIKELY(!sn_tcp_rtx_running(t)))
+		sn_tcp_rtx_restart(t, now);
+	return true;
+}
+
+bool sn_tcp_emit_unit(struct sn_tcp *t, struct sn_tcp_txseg *first, uint32_t n, sn_time now)
+{
+	uint32_t len = first->map_len;
+	struct build b = {.kind = SN_SEG_DATA, .flags = SN_TH_ACK, .seq = t->snd_nxt, .s = first, .segs = n};
+
+	for (const struct sn_tcp_txseg *s = first; s; s = s->next)
+		b.flags |= s->flags & SN_TXS_PSH ? SN_TH_PSH : 0;
+	if (!transmit_unit(t, &b, now))
+		return false;
+	for (struct sn_tcp_txseg *s = first, *next; s; s = next) {
+		next = s->next;
+		s->seq = t->snd_nxt;
+		s->sends = 0;
+		s->map_sum = b.payload_sum;
+		sn_rate_sent(t, s, now);
+		s->sent = now;
+		sn_tcp_txq_append(t, s);
+		t->snd_nxt += s->len;
+	}
+	t->last_send = now;
+	t->prr_out += len;
+	if (t->ccx.rate)
+		sn_pace_sent(t, len, now);
 	if (SN_UNLIKELY(!sn_tcp_rtx_running(t)))
 		sn_tcp_rtx_restart(t, now);
 	return true;

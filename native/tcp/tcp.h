@@ -63,11 +63,17 @@ struct sn_tcp_txseg {
 	uint8_t sends;                      /* retransmissions, saturating */
 	struct sn_tcp_txseg *lnext, *lprev; /* in sn_tcp.lostq or rtxq */
 	uint32_t snd_nxt;                   /* of the flow when it was sent again */
+	/* What the owner's options spoke of when it was first sent: they say the same whenever it is sent again. map_len
+	 * bytes, this segment's first being number map_off; map_sum: their sum, if it left in a unit. */
+	uint16_t map_off, map_len;
+	uint16_t map_sum;
 };
 _Static_assert(sizeof(struct sn_tcp_txseg) <= 128, "two cache lines");
 
 static inline uint32_t sn_txseg_size(const struct sn_tcp_txseg *s) { return s->len + !!(s->flags & SN_TXS_FIN); }
 static inline uint32_t sn_txseg_end(const struct sn_tcp_txseg *s) { return s->seq + sn_txseg_size(s); }
+/* It left as a part of a unit. */
+static inline bool sn_txseg_in_unit(const struct sn_tcp_txseg *s) { return s->map_len != s->len; }
 /* What a record adds to pipe. */
 static inline uint32_t sn_txseg_pipe(const struct sn_tcp_txseg *s)
 {
@@ -128,6 +134,7 @@ struct sn_tcp {
 	bool syn_resent : 1;
 	bool dsack_owed : 1;
 	bool want_sum : 1;  /* the owner's options or the port need the payload's sum */
+	bool opt_sum : 1;   /* the owner's options do */
 	bool force_rtx : 1; /* the next retransmission ignores cwnd */
 
 	/* Sending (RFC 9293 3.3.1). */
@@ -256,8 +263,9 @@ void sn_tcp_set_mss(struct sn_tcp *t);
 void sn_tcp_established(struct sn_tcp *t, sn_time now);
 static inline uint32_t sn_tcp_ts(const struct sn_tcp *t, sn_time now) { return (uint32_t)(now / SN_MSEC) + t->ts_off; }
 
-/* --- fastpath.c: sn_tcp_ops.input --- */
+/* --- fastpath.c: sn_tcp_ops.input, input_run --- */
 void sn_tcp_input(struct sn_tcp *t, const struct sn_tcp_seg *seg, struct sn_buf *b, sn_time now);
+void sn_tcp_input_run(struct sn_tcp *t, const struct sn_tcp_seg *seg, struct sn_buf *chain, sn_time now);
 
 /* --- input.c: every segment that fastpath.c does not know --- */
 void sn_tcp_input_any(struct sn_tcp *t, const struct sn_tcp_seg *seg, struct sn_buf *b, sn_time now);
@@ -356,8 +364,10 @@ bool sn_tcp_emit_ack(struct sn_tcp *t, uint32_t seq, sn_time now);
 bool sn_tcp_emit_rst(struct sn_tcp *t, sn_time now);
 /* A record again. */
 bool sn_tcp_emit_again(struct sn_tcp *t, struct sn_tcp_txseg *s, sn_time now);
-/* A new record: payload, dsn, len and flags are set. It becomes the last of the queue. */
+/* A new record: payload, dsn, len, flags and map are set. It becomes the last of the queue. */
 bool sn_tcp_emit_new(struct sn_tcp *t, struct sn_tcp_txseg *s, sn_time now);
+/* Several new ones as one unit: linked by `next`, of equal length but for the last, `n` of them. */
+bool sn_tcp_emit_unit(struct sn_tcp *t, struct sn_tcp_txseg *first, uint32_t n, sn_time now);
 /* Queues and sends a FIN record. */
 void sn_tcp_emit_fin(struct sn_tcp *t, sn_time now);
 /* Settles the ACKs that an input left owed. */

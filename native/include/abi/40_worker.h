@@ -57,6 +57,7 @@ struct sn_port_view {
 	uint8_t mac[6];
 	uint16_t queues;
 	uint8_t tx_csum, rx_csum, copies, flow_rules;
+	uint8_t tso;       /* cuts large sends into segments; else it is done in software */
 	uint8_t can_sleep; /* every queue has a descriptor to wait on */
 	uint8_t link_up;
 	uint64_t rx_packets, tx_packets, rx_bytes, tx_bytes, rx_missed, rx_errors, tx_errors, rx_nobuf;

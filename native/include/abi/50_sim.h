@@ -136,12 +136,14 @@ struct sn_sim_cfg {
 	uint64_t msg_every_ns; /* mean time between two of them */
 	uint8_t ecn;           /* 0: the engine's default, 1: off, 2: if the peer asks, 3: asked for */
 	uint8_t pacing;        /* windows are paced */
-	uint8_t pad4[6];
-	uint64_t trace_ns; /* with `trace`: so often */
-	char trace[232];   /* "": none, else a CSV file: windows, round trips and queues over time */
-	char cc[16];       /* "": the engine's default */
-	char cc_b[16];     /* of host B; "": as A */
-	char profile[16];  /* TCP's timers: datacenter, linux; "": the engine's default */
+	uint8_t single;        /* ports take single segments only, no units */
+	uint8_t pad4[5];
+	uint64_t rx_wait_ns; /* a frame that arrives waits so long for others: bursts; 0: each is handed over at once */
+	uint64_t trace_ns;   /* with `trace`: so often */
+	char trace[232];     /* "": none, else a CSV file: windows, round trips and queues over time */
+	char cc[16];         /* "": the engine's default */
+	char cc_b[16];       /* of host B; "": as A */
+	char profile[16];    /* TCP's timers: datacenter, linux; "": the engine's default */
 	char tcp_engine[16];
 	char pcap[232];     /* "": none, else PATH: PATH-a.pcapng and PATH-b.pcapng are written */
 	char segments[232]; /* "": none, else a CSV file: every TCP segment that a host sent or received */

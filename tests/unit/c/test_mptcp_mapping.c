@@ -21,6 +21,7 @@ static bool restate(struct pair *q, int to, uint32_t path, struct sn_tcp_seg *se
 
 SN_TEST(mappings_restated_in_part_or_further_are_followed)
 {
+	pair_single = true; /* every segment has a mapping of its own to rewrite */
 	for (uint32_t how = 1; how <= 2; how++) {
 		begin(1, 0); /* what follows on the subflow follows in the stream */
 		p.filter = restate;
@@ -34,6 +35,7 @@ SN_TEST(mappings_restated_in_part_or_further_are_followed)
 		p.filter = look;
 		close_both();
 	}
+	pair_single = false;
 }
 
 /* Two segments under one mapping; the second restates it with the DATA_FIN that was unknown when the first was sent, as
