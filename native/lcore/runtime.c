@@ -158,6 +158,7 @@ static enum sn_err open_ports(struct sn_runtime *rt, const struct sn_port_cfg *p
 		n->prefix6 = c->prefix6;
 		n->mtu = c->mtu;
 		n->tx_csum = rt->port[i].tx_csum;
+		n->unit_max = rt->port[i].unit_max;
 	}
 	return SN_OK;
 }
@@ -249,6 +250,7 @@ int sn_runtime_port_view(const struct sn_runtime *rt, uint32_t port, struct sn_p
 	out->queues = p->queues;
 	out->tx_csum = p->tx_csum;
 	out->rx_csum = p->rx_csum;
+	out->tso = p->tso;
 	out->copies = p->copies;
 	out->flow_rules = p->flow_rules;
 	out->can_sleep = 1;

@@ -36,6 +36,8 @@ struct sn_port {
 	uint8_t mac[6];
 	bool tx_csum;       /* fills in IPv4 and TCP checksums */
 	bool rx_csum;       /* verifies them */
+	bool tso;           /* cuts units (sn_buf.h) itself */
+	uint32_t unit_max;  /* payload of the units that sn_port_tx() takes */
 	bool multi_seg;     /* takes a packet in several pieces */
 	bool copies;        /* is done with a packet's memory when the burst returns */
 	bool holds_rx;      /* has buffers of ours in its receive rings */
@@ -80,7 +82,7 @@ void sn_port_stats(const struct sn_port *p, struct sn_port_stats *out);
 
 /* --- by the worker that owns the queue --- */
 uint32_t sn_port_rx(struct sn_port *p, uint32_t queue, struct sn_buf **v, uint32_t n);
-/* Sends n frames; what the queue does not take after a bounded retry is dropped and counted. Takes every header. */
+/* Sends n frames or units; what the queue does not take after a bounded retry is dropped and counted. Takes every header. */
 void sn_port_tx(struct sn_port *p, uint32_t queue, struct sn_tx *v, uint32_t n, sn_time now);
 /* Before blocking: arms the interrupt if there is one, kicks what is left in the send ring. Returns when the queue must
  * be looked at again whatever happens, SN_TIME_NEVER if wait_fd says it all. */
