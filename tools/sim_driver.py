@@ -135,6 +135,8 @@ class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
     msg_every_ns: int = 0
     ecn: int = 0
     pacing: bool = False
+    single: bool = False  # ports take single segments only
+    rx_wait_ns: int = 0  # frames wait so long for others, and are received in bursts
     trace_ns: int = 0
     trace: str = ""
     cc: str = ""

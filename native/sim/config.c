@@ -59,7 +59,7 @@ bool sn_sim_cfg_valid(const struct sn_sim_cfg *c)
 	    c->workers_a > SN_SIM_WORKERS || c->workers_b > SN_SIM_WORKERS ||
 	    (c->mtu && (c->mtu < 576 || c->mtu > 2000)) || c->steering > SN_SIM_FIRST ||
 	    c->closing > SN_SIM_CLOSE_ONLY || c->arena % 4096 || c->rx_slot_size % SN_CACHE_LINE || !text_valid(c) ||
-	    (c->trace[0] && !c->trace_ns) || c->ecn > 3 || c->allow > 3 ||
+	    (c->trace[0] && !c->trace_ns) || c->rx_wait_ns > SN_SEC || c->ecn > 3 || c->allow > 3 ||
 	    (c->msg_bytes && (!c->msg_every_ns || c->bytes_ab % c->msg_bytes)))
 		return false;
 	if (!family_valid(c))
