@@ -152,6 +152,9 @@ class RuntimeHandle:
             tx_bytes=view.tx_bytes,
             rx_missed=view.rx_missed,
             flow_rules=view.rules,
+            offloads=tuple(
+                name for name, has in zip(messages.OFFLOADS, (view.tx_csum, view.rx_csum, view.tso), strict=True) if has
+            ),
         )
 
     def halted(self) -> None:

@@ -45,6 +45,9 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ndiffports: int = 1  # subflows over the first pair of addresses, from different ports
 
 
+OFFLOADS = ("tx-checksum", "rx-checksum", "tso")  # tso: cuts large sends into segments
+
+
 class PortInfo(msgspec.Struct, frozen=True):
     """One port as the runtime took it over."""
 
@@ -65,6 +68,7 @@ class PortInfo(msgspec.Struct, frozen=True):
     flow_rules: int = 0
     address6: str = ""  # "fd00:1::1/64"; "" without IPv6
     gateway6: str | None = None
+    offloads: tuple[str, ...] = ()  # what the port does itself, of OFFLOADS; the rest is done in software
 
     @property
     def addresses(self) -> tuple[str, ...]:

@@ -79,13 +79,14 @@ def _workers(workers: Sequence[messages.WorkerInfo]) -> Table:
 
 def _ports(ports: Sequence[messages.PortInfo]) -> Table:
     made = table(
-        "Ports", "#", "name", "driver", "address", "gateway", "mtu", "queues", "steering", "rx pkts", "tx pkts",
-        "missed", left=("name", "driver", "address", "gateway", "steering"),
+        "Ports", "#", "name", "driver", "address", "gateway", "mtu", "queues", "steering", "offload",
+        "rx pkts", "tx pkts", "missed", left=("name", "driver", "address", "gateway", "steering", "offload"),
     )  # fmt: skip
     for p in ports:
         made.add_row(
             str(p.index), p.name, p.driver, "\n".join(p.addresses), "\n".join(p.gateways) or "-", str(p.mtu),
-            str(p.queues), p.steering, units.short(p.rx_packets), units.short(p.tx_packets), units.short(p.rx_missed),
+            str(p.queues), p.steering, "\n".join(p.offloads) or "software", units.short(p.rx_packets),
+            units.short(p.tx_packets), units.short(p.rx_missed),
         )  # fmt: skip
     return made
 

@@ -32,7 +32,7 @@ SCRIPTS = {p.stem for p in (ROOT / "tests/script").glob("*.pkt")}
 
 @pytest.mark.parametrize("name", [*TCP, NETWORK])
 def test_every_named_test_exists(name: str) -> None:
-    units = defined("tests/unit/c/test_*.c", r"SN_TEST\((\w+)\)")
+    units = defined("tests/unit/*/test_*.c", r"SN_TEST\((\w+)\)")
     sims = defined("tests/sim/test_*.py", r"def (test_\w+)")
     assert named(name) - SCRIPTS - units - sims == set()
 

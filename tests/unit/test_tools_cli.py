@@ -193,10 +193,15 @@ def test_addresses() -> None:
 def test_status_and_top_as_table_and_json(run: Run, directory: Path) -> None:
     handle = fake.Handle(workers=2)
     handle.workers[1].conns = (fake.conn(1, 1),)
+    handle.ports[0] = fake.port(0, offloads=("tx-checksum", "tso"))
 
     def scenario(path: Path) -> None:
-        assert "10.0.3.1:40000" in run("status")[1]
+        shown_as_table = run("status")[1]
+        assert "10.0.3.1:40000" in shown_as_table
+        assert "tx-checksum" in shown_as_table  # of port 0
+        assert "software" in shown_as_table  # of port 1
         shown = json.loads(run("status", "--json")[1])
+        assert [port["offloads"] for port in shown["ports"]][:2] == [["tx-checksum", "tso"], []]
         assert shown["conns"][0]["subflows"][2]["srtt_us"] == 10500.0
         assert "Lcores" in run("top", "--once", "--interval", "0.05")[1]
         lines = run("top", "--once", "--json", "--interval", "0.05")[1].splitlines()
