@@ -164,8 +164,10 @@ struct sn_subflow *sn_sf_new(struct sn_conn *c, enum sn_sf_kind kind, const stru
 	sf->why = SN_WHY_PEER;
 	sf->rst_reason = SN_RST_NONE;
 	sf->peer_reason = SN_RST_NONE;
-	sf->t_join.fire = sn_join_ack_fire;
-	sf->t_path.fire = sn_path_fire;
+	if (kind == SN_SF_JOIN)
+		sf->t_join.fire = sn_join_ack_fire;
+	else
+		sf->t_path.fire = sn_path_fire;
 	c->sf[slot] = sf;
 	c->nsf++;
 	return sf;
@@ -174,8 +176,7 @@ struct sn_subflow *sn_sf_new(struct sn_conn *c, enum sn_sf_kind kind, const stru
 void sn_sf_free(struct sn_subflow *sf)
 {
 	struct sn_conn *c = sf->conn;
-	sn_wheel_cancel(&c->e->wheel, &sf->t_join);
-	sn_wheel_cancel(&c->e->wheel, &sf->t_path);
+	sn_wheel_cancel(&c->e->wheel, &sf->t_path); /* t_join as well */
 	sn_dss_drop_held(sf);
 	if (c->last_rx == sf)
 		c->last_rx = NULL;

@@ -116,10 +116,14 @@ struct sn_subflow {
 	sn_time since;         /* when data became possible */
 	sn_time refused;       /* buffers short: when data was first refused, 0: it is taken */
 
-	uint32_t local_nonce, remote_nonce;
-	uint64_t hmac64;  /* join: for our SYN/ACK */
-	uint8_t hmac[20]; /* join: of the third ACK, ours or expected */
-	struct sn_mp_add_addr echo;
+	union {
+		struct { /* a join before it is up */
+			uint32_t local_nonce, remote_nonce;
+			uint64_t hmac64;  /* for our SYN/ACK */
+			uint8_t hmac[20]; /* of the third ACK, ours or expected */
+		};
+		struct sn_mp_add_addr echo; /* up */
+	};
 
 	/* Mapping in use: DSS maps are applied when their bytes are in order. */
 	uint32_t rcv_ssn;                  /* relative sequence number of the next in-order byte */
@@ -134,9 +138,11 @@ struct sn_subflow {
 		*ooo_hint; /* where this subflow's last out-of-order buffer went, valid while ooo_hint_dsn > rcv_nxt */
 	uint64_t ooo_hint_dsn;
 
-	sn_time heard, kicked;  /* last progress or the first segment after idleness; last kick */
-	struct sn_timer t_join; /* third ACK again until the fourth packet */
-	struct sn_timer t_path; /* watches over what is in flight, asks a silent path (path.c) */
+	sn_time heard, kicked; /* last progress or the first segment after idleness; last kick */
+	union {
+		struct sn_timer t_join; /* a join before it is up: third ACK again until the fourth packet */
+		struct sn_timer t_path; /* up: watches over what is in flight, asks a silent path (path.c) */
+	};
 };
 
 /* What was sent where, in data sequence order: for reinjection. */

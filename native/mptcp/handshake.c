@@ -52,6 +52,7 @@ void sn_sf_up(struct sn_subflow *sf, sn_time now)
 	sf->state = SN_SF_UP;
 	sf->since = now;
 	sn_wheel_cancel(&c->e->wheel, &sf->t_join);
+	sf->t_path.fire = sn_path_fire;
 	if (!c->app_closed && !c->finishing)
 		sn_wheel_cancel(&c->e->wheel, &c->t_close); /* a subflow again: no need to give up */
 	c->pm_dirty = true;

@@ -8,8 +8,8 @@
 
 static inline void sn_tcp_leave(struct sn_tcp *t)
 {
-	if (--t->busy == 0 && t->dead)
-		sn_slab_put(&t->e->tcp.conns, t);
+	if (--t->busy == 0 && SN_UNLIKELY(t->dead))
+		sn_tcp_put(t);
 }
 
 /* --- timers.c --- */

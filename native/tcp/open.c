@@ -59,7 +59,11 @@ bool sn_tcp_init(struct sn_engine *e)
 	bool conns = sn_slab_init(&e->tcp.conns, &e->region, 2 * e->cfg.max_subflows, sizeof(struct sn_tcp));
 	bool segs = sn_slab_init(&e->tcp.segs, &e->region, e->cfg.max_segs, sizeof(struct sn_tcp_txseg));
 
-	return conns && segs;
+	/* Where BBR is not the rule, it is for few. */
+	uint32_t own = sn_cc_find(e->cfg.cc) == &sn_cc_bbr ? 2 * e->cfg.max_subflows : e->cfg.max_subflows / 8 + 1;
+	bool bbr = sn_slab_init(&e->tcp.bbr, &e->region, own, sizeof(struct sn_bbr));
+
+	return conns && segs && bbr;
 }
 
 static struct sn_tcp *take(struct sn_engine *e, const struct sn_tcp_open *o)
@@ -82,7 +86,7 @@ static struct sn_tcp *take(struct sn_engine *e, const struct sn_tcp_open *o)
 	}
 	t->owner = o->owner;
 	t->up = o->up;
-	t->cc = sn_cc_find(o->cc ? o->cc : e->cfg.cc);
+	sn_cc_choose(t, o->cc ? o->cc : e->cfg.cc);
 	t->iss = t->snd_una = o->isn;
 	t->snd_nxt = t->iss + 1;
 	t->rcv_space = o->rcv_space;

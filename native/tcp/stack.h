@@ -33,6 +33,7 @@ struct sn_tcp_cfg {
 struct sn_tcp_stack {
 	struct sn_slab conns;             /* struct sn_tcp: subflows, and as many again in TIME_WAIT */
 	struct sn_slab segs;              /* struct sn_tcp_txseg: one sent segment */
+	struct sn_slab bbr;               /* struct sn_bbr: of flows that use it */
 	struct sn_tcp *tw_head, *tw_tail; /* TIME_WAIT, oldest first: the first to go when records run out */
 };
 

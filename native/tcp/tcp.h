@@ -104,7 +104,6 @@ struct sn_tcp {
 	struct sn_subflow *owner; /* NULL: detached or closed, nobody is called */
 	const struct sn_tcp_up *up;
 	const struct sn_cc_ops *cc;
-	struct sn_tcp *tw_next, *tw_prev; /* sn_tcp_stack.tw_head */
 
 	uint8_t state; /* enum sn_tcp_state, written by sn_tcp_set_state() only */
 	uint8_t ca;    /* enum sn_tcp_ca */
@@ -184,7 +183,15 @@ struct sn_tcp {
 	uint32_t rcv_space; /* largest window */
 	uint32_t rcv_tuned; /* largest window so far: rcvtune.c */
 	uint32_t tune_seq, tune_rtt_seq, tune_held;
-	sn_time tune_at, tune_rtt_at, tune_rtt; /* start of the measurement; the receiver's idea of the round trip */
+	union {
+		struct {
+			sn_time tune_at, tune_rtt_at; /* start of the measurement */
+		};
+		struct {
+			struct sn_tcp *tw_next, *tw_prev; /* TIME_WAIT: in sn_tcp_stack.tw_head; nothing is received */
+		};
+	};
+	sn_time tune_rtt; /* the receiver's idea of the round trip */
 	sn_time last_recv;
 	uint32_t fin_seq;
 	uint32_t ts_recent, ts_off;
@@ -213,13 +220,16 @@ struct sn_tcp {
 	struct sn_flow flow;
 	uint16_t port;
 	uint64_t bytes_sent, bytes_acked, bytes_received, bytes_retrans;
-	uint64_t segs_sent, segs_received, retrans, rtos;
+	uint64_t segs_sent, segs_received;
+	uint32_t retrans, rtos;
 	union sn_cc_state ccs;
 };
 
 /* --- state.c: life of a record --- */
 void sn_tcp_set_state(struct sn_tcp *t, enum sn_tcp_state state);
 static inline void sn_tcp_enter(struct sn_tcp *t) { t->busy++; }
+/* Gives the record back. */
+void sn_tcp_put(struct sn_tcp *t);
 /* Ends a section; the record may be gone afterwards. */
 static inline void sn_tcp_leave(struct sn_tcp *t);
 /* The owner hears `closed` and forgets the record. */

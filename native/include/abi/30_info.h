@@ -148,4 +148,5 @@ struct sn_pm_command {
 /* Memory use of one engine's tables: name by sn_engine_table_name(i). */
 struct sn_table_info {
 	uint32_t used, peak, count, item_size;
+	uint32_t index_size; /* bytes per record beside it: the table's link, its share of hash heads */
 };

@@ -15,6 +15,11 @@
 #include "sim/rng.h"
 #include "sn_test.h"
 
+#ifndef PAIR_CONNS /* records of each engine */
+#define PAIR_CONNS    16
+#define PAIR_SUBFLOWS 64
+#endif
+
 enum { A, B, PATHS = 3, PEER_PORT = 5000, ARENA = 1 << 20 };
 
 struct pair;
@@ -135,8 +140,8 @@ static void pair_init(struct pair *p, uint32_t rcvbuf)
 		s->rng = sn_rng_seed(7, (uint64_t)i);
 		sn_sim_pool_init(&s->pool, &p->now, NULL, 1);
 		sn_engine_cfg_default(&c);
-		c.max_conns = 16;
-		c.max_subflows = 64;
+		c.max_conns = PAIR_CONNS;
+		c.max_subflows = PAIR_SUBFLOWS;
 		c.max_segs = 4096;
 		c.max_chunks = 1024;
 		c.max_listeners = 8;
@@ -312,7 +317,7 @@ static struct sn_sqe connect_sqe(uint8_t flags)
 	return q;
 }
 
-static void pair_connect(struct pair *p, uint8_t flags)
+static inline void pair_connect(struct pair *p, uint8_t flags)
 {
 	pair_submit(p, B, (struct sn_sqe){.op = SN_OP_LISTEN, .lport = PEER_PORT, .len = 4, .user = 22});
 	pair_run(p, SN_MSEC);
@@ -320,7 +325,7 @@ static void pair_connect(struct pair *p, uint8_t flags)
 	pair_submit(p, A, connect_sqe(flags));
 }
 
-static void pair_send(struct pair *p, int side, uint32_t len)
+static inline void pair_send(struct pair *p, int side, uint32_t len)
 {
 	struct side *s = &p->s[side];
 	while (len) {
