@@ -200,7 +200,9 @@ def path_event(e: Any, *, worker: int, time: float) -> messages.PathEvent:
 
 
 def table(t: Any) -> messages.TableInfo:
-    return messages.TableInfo(used=t.used, peak=t.peak, count=t.count, item_size=t.item_size)
+    return messages.TableInfo(
+        used=t.used, peak=t.peak, count=t.count, item_size=t.item_size, index_size=t.index_size
+    )
 
 
 def idle_share(before: tuple[int, int], after: tuple[int, int]) -> float:

@@ -71,7 +71,7 @@ class Engine(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     checksum: bool = False
     no_join: bool = False  # peers may join announced addresses and ports only (C flag of MP_CAPABLE)
     max_connections: int = 0
-    max_subflows: int = 0
+    max_subflows: int = 0  # 0: two per connection
     max_segments: int = 0
     max_chunks: int = 0
     max_listeners: int = 0
@@ -229,7 +229,7 @@ def check(config: Config) -> None:
         ("memory_mb", config.memory_mb, 0, 1 << 20),
         ("engine.receive_buffer", config.engine.receive_buffer or 65536, 65536, 1 << 30),
         ("engine.rto_min_ms", config.engine.rto_min_ms, 0, 60_000),
-        ("engine.max_connections", config.engine.max_connections, 0, 1 << 22),
+        ("engine.max_connections", config.engine.max_connections, 0, 1 << 20),
         ("engine.max_subflows", config.engine.max_subflows, 0, 1 << 23),
         ("engine.max_segments", config.engine.max_segments, 0, 1 << 24),
         ("engine.max_chunks", config.engine.max_chunks, 0, 1 << 24),

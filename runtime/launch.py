@@ -121,7 +121,7 @@ class Launch:
         cfg.block_base = 65536 - 32768
         cfg.block_ports = config.block_ports
         cfg.max_conns = engine.max_connections
-        cfg.max_subflows = engine.max_subflows
+        cfg.max_subflows = engine.max_subflows or 2 * engine.max_connections
         cfg.max_segs = engine.max_segments
         cfg.max_chunks = engine.max_chunks
         cfg.max_listeners = engine.max_listeners

@@ -201,7 +201,17 @@ class TableInfo(msgspec.Struct, frozen=True):
     used: int
     peak: int
     count: int
-    item_size: int
+    item_size: int  # bytes
+    index_size: int = 0  # bytes per record beside it: the table's link, its share of hash heads
+
+
+class Memory(msgspec.Struct, frozen=True):
+    """Of the workers' tables; packet buffers and what applications hold come on top."""
+
+    bytes_per_connection: int = 0  # an established connection on which nothing happens, with its first subflow
+    bytes_per_subflow: int = 0  # one more subflow
+    tables_bytes: int = 0  # taken from the start, all workers together
+    tables_used_bytes: int = 0
 
 
 class WorkerInfo(msgspec.Struct, frozen=True):
@@ -345,6 +355,7 @@ class Status(Message, frozen=True):
     sessions: tuple[SessionInfo, ...]
     endpoints: tuple[Endpoint, ...]
     limits: Limits
+    memory: Memory = Memory()
 
 
 class Endpoints(Message, frozen=True):

@@ -55,6 +55,8 @@ def status(shown: messages.Status, max_conns: int) -> RenderableType:
     ]  # fmt: skip
     if shown.sessions:
         parts.append(_sessions(shown.sessions))
+    if shown.memory.bytes_per_connection:
+        parts.append(_memory(shown.memory))
     parts.append(_conns(shown, max_conns))
     parts.append(endpoints(shown.endpoints))
     parts.append(limits(shown.limits))
@@ -97,6 +99,14 @@ def _sessions(sessions: Sequence[messages.SessionInfo]) -> Table:
             str(s.session), str(s.pid), str(s.uid), s.name or "-", units.size(s.shm_bytes), units.span(s.age_s)
         )
     return made
+
+
+def _memory(m: messages.Memory) -> Text:
+    return Text.assemble(
+        ("Memory  ", "bold"),
+        f"{m.bytes_per_connection} B per quiet connection, {m.bytes_per_subflow} B per further subflow; "
+        f"tables {units.size(m.tables_used_bytes)} of {units.size(m.tables_bytes)}, buffers apart",
+    )
 
 
 def _conns(shown: messages.Status, max_conns: int) -> RenderableType:

@@ -144,12 +144,14 @@ def test_up_puts_the_command_line_before_the_file(tmp_path: Path) -> None:
     )
     words = ["up", "--config", str(file), "--coremask", "0x3", "--port", "b", "--cc", "newreno", "--rcvbuf", "4M"]
     words += ["--endpoint", "10.0.2.1,subflow,backup", "--endpoint", "all,signal", "--limits", "3,4"]
+    words += ["--max-conns", "20000"]
     config = up.configuration(cli.make_parser().parse_args(words))
     assert (config.name, config.cores, [p.name for p in config.port_list]) == ("f", (0, 1), ["b"])
     engine = config.engine
     assert (engine.scheduler, engine.congestion_control, engine.checksum, engine.receive_buffer) == (
         "minrtt", "newreno", True, 4 << 20,
     )  # fmt: skip
+    assert (engine.max_connections, engine.max_subflows) == (20000, 0)
     assert config.limits == messages.Limits(3, 4)
     assert [(e.address, e.flags) for e in config.endpoints] == [
         ("10.0.2.1", ("subflow", "backup")), ("all", ("signal",)),

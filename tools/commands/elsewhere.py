@@ -31,7 +31,7 @@ class Sim(Command):
 
 
 class Bench(Command):
-    help = "measure what the engine costs in instructions (in a clone, with valgrind)"
+    help = "measure what the engine costs in instructions and memory (in a clone)"
     passes_through = True
 
     @classmethod

@@ -69,6 +69,9 @@ def add_configuration(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cc", choices=("cubic", "newreno", "bbr", "dctcp"), help="congestion control")
     parser.add_argument("--sched", choices=("minrtt", "round-robin"), help="packet scheduler")
     parser.add_argument("--rcvbuf", metavar="BYTES", help="receive buffer of a connection, like 4M")
+    parser.add_argument(
+        "--max-conns", type=int, metavar="N", help="connections per worker (default: 4096), with two subflows each"
+    )
     parser.add_argument("--buffers", type=int, metavar="N", help="packet buffers per worker")
     parser.add_argument("--hugepages", action="store_const", const=True, help="use huge pages")
     parser.add_argument("--checksum", action="store_const", const=True, help="ask peers for DSS checksums")
@@ -117,6 +120,7 @@ def configuration(options: argparse.Namespace) -> Config:
         "congestion_control": options.cc,
         "scheduler": options.sched,
         "receive_buffer": _size(options.rcvbuf),
+        "max_connections": options.max_conns,
         "checksum": options.checksum,
         "no_join": options.no_join,
     }
