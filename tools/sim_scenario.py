@@ -280,7 +280,7 @@ def load(name: Path) -> File:
         return msgspec.toml.decode(name.read_bytes(), type=File, strict=False)
     except msgspec.ValidationError as error:
         raise UsageError(f"{name}: {error}") from None
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{name}: not TOML: {error}") from None
     except OSError as error:
         raise UsageError(f"{name}: {error.strerror}") from None

@@ -276,7 +276,7 @@ static uint32_t peer_ip(const struct peer *p, bool second, uint8_t *out, uint32_
 }
 
 /* Builds the frame at `out` (room for 1600 bytes); returns its length. */
-static uint32_t peer_segment(struct peer *p, const struct peer_wish *w, uint8_t *out)
+static inline uint32_t peer_segment(struct peer *p, const struct peer_wish *w, uint8_t *out)
 {
 	uint32_t second = !!(w->fix & FIX_IP2);
 	struct peer_flow *f = &p->flow[w->flow % PEER_PORTS + second * PEER_PORTS];
