@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from sennit.tools.commands import (
+    check_capture,
     connect,
     doctor,
     down,
@@ -38,6 +39,7 @@ COMMANDS: dict[str, type[Command]] = {
     "demo": elsewhere.Demo,
     "sim": elsewhere.Sim,
     "netlab": netlab.NetlabCommand,
+    "check-capture": check_capture.CheckCapture,
     "bench": elsewhere.Bench,
     "version": version.Version,
 }
