@@ -35,6 +35,7 @@ struct sn_opt_want {
 	uint16_t
 		payload_sum; /* DATA, if the subflow asked for checksums: ones' complement sum of the payload, not inverted */
 	bool retransmit;
+	bool sack; /* ACK: room that is left goes to selective acknowledgments */
 };
 
 struct sn_tcp_up {

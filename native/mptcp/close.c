@@ -52,7 +52,7 @@ void sn_conn_close(struct sn_conn *c, sn_time now)
 {
 	if (c->app_closed)
 		return;
-	bool unread = c->rq || c->ooo;
+	bool unread = c->rq || c->ooo || c->held_bytes;
 	c->app_closed = true;
 	sn_recv_purge(c);
 	sn_conn_wake(c);

@@ -19,6 +19,8 @@
 enum {
 	SN_DSS_RESERVE =
 		24, /* DSS with 32-bit DATA_ACK, 64-bit DSN, with or without checksum; also MP_CAPABLE + data */
+	/* the same with 64-bit DATA_ACK */
+	SN_DSS_RESERVE_WIDE = 28,
 	SN_CHUNK_MAX = 65536,   /* larger sends are cut: the application gets its memory back piece by piece */
 	SN_SENT_MAX = 1 << 18,  /* bytes that one sent record may span */
 	SN_RCV_START = 1 << 18, /* receive buffer of a new connection */
@@ -113,6 +115,7 @@ struct sn_subflow {
 	uint32_t infinite_ssn; /* the segment that carries the infinite mapping; 0: not sent yet */
 	uint64_t infinite_dsn; /* where it begins */
 	uint64_t fail_dsn;     /* for MP_FAIL: where the mapping with the wrong checksum begins */
+	uint64_t told_nxt;     /* the last DATA_ACK that went out here */
 	sn_time since;         /* when data became possible */
 	sn_time refused;       /* buffers short: when data was first refused, 0: it is taken */
 
@@ -201,6 +204,7 @@ struct sn_conn {
 	bool keyed;        /* remote key known */
 	bool fully;        /* peer known to speak MPTCP: RFC 8684 fully established */
 	bool csum_good;    /* a DSS checksum was right once */
+	bool wide_ack;     /* data came with 64-bit numbers and is acknowledged with 64 bits (RFC 8684 3.3.2) */
 	bool joined;       /* a second subflow existed: no fallback any more */
 	bool reinjected;   /* connection-level retransmission happened: no fallback any more */
 	bool peer_no_join; /* C flag: not to the initial address */

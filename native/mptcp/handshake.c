@@ -23,8 +23,9 @@ void sn_sf_shared(struct sn_subflow *sf, bool on)
 	if (sf->shared == on || !sf->tcp)
 		return;
 	sf->shared = on;
-	uint32_t reserve = SN_DSS_RESERVE | (sf->conn->csum ? SN_TCP_RESERVE_SUM : 0);
-	sf->conn->ops->set_shared_window(sf->tcp, on, on ? reserve : 0);
+	const struct sn_conn *c = sf->conn;
+	uint32_t reserve = c->wide_ack ? SN_DSS_RESERVE_WIDE : SN_DSS_RESERVE;
+	c->ops->set_shared_window(sf->tcp, on, on ? reserve | (c->csum ? SN_TCP_RESERVE_SUM : 0) : 0);
 }
 
 void sn_conn_keyed(struct sn_conn *c, uint64_t remote_key)

@@ -98,6 +98,8 @@ static inline __attribute__((always_inline)) uint32_t put_options(struct sn_tcp 
 			want.len = b->s->len;
 			want.dsn = b->s->dsn;
 			want.payload_sum = b->payload_sum;
+		} else if (b->kind == SN_SEG_ACK) {
+			want.sack = t->sack_on && (t->nranges || t->dsack_owed);
 		}
 		uint32_t took = t->up->options(t->owner, &want, p + n);
 		SN_ASSERT(took <= want.room && (took & 3) == 0);

@@ -393,4 +393,36 @@ SN_TEST(join_without_its_option_is_reset_and_the_connection_goes_on)
 	}
 }
 
+/* MP_CAPABLE of the SYN as somebody else would send it: version in `state`'s upper byte, flags in its lower one. */
+static bool other_syn(struct pair *q, int to, uint32_t path, struct sn_tcp_seg *seg, uint8_t *tcp)
+{
+	uint8_t *o = option(seg, tcp, SN_MP_CAPABLE);
+	if (to == B && o && (seg->flags & SN_TH_SYN)) {
+		o[2] = (uint8_t)(q->state >> 8);
+		o[3] = (uint8_t)q->state;
+	}
+	return look(q, to, path, seg, tcp);
+}
+
+/* B, no algorithm, one that is not ours, version 0. */
+SN_TEST(syn_that_asks_for_another_mptcp_is_answered_by_plain_tcp)
+{
+	static const int odd_syn[] = {0x141, 0x100, 0x110, 0x001};
+	for (uint32_t i = 0; i < sizeof odd_syn / sizeof odd_syn[0]; i++) {
+		memset(&seen, 0, sizeof seen);
+		pair_init(&p, 0);
+		p.filter = other_syn;
+		p.state = odd_syn[i];
+		pair_connect(&p, 0);
+		pair_run(&p, 50 * SN_MSEC);
+		pair_send(&p, A, 10000);
+		pair_send(&p, B, 10000);
+		pair_run(&p, SN_SEC);
+		CHECK(!p.s[A].mptcp);
+		CHECK(!p.s[B].mptcp);
+		pair_check_streams(&p);
+		close_both();
+	}
+}
+
 PAIR_TEST_MAIN()

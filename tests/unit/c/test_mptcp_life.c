@@ -150,6 +150,26 @@ SN_TEST(close_with_unread_data_resets_the_peer)
 	pair_close(&p);
 }
 
+/* All of it is in the application's slots, which come back unread. */
+SN_TEST(close_with_data_unread_in_the_application_resets_the_peer)
+{
+	pair_init(&p, 0);
+	pair_connect(&p, 0);
+	pair_run(&p, 50 * SN_MSEC);
+	p.s[B].hold = true;
+	pair_send(&p, A, 20000);
+	pair_run(&p, 100 * SN_MSEC);
+	CHECK_EQ(p.s[B].got, 20000);
+	for (uint32_t i = 0; i < p.s[B].held; i++)
+		p.s[B].held_len[i] = 0;
+	pair_release(&p, B);
+	pair_op(&p, B, SN_OP_CLOSE);
+	pair_run(&p, 100 * SN_MSEC);
+	CHECK_EQ(p.s[B].closed_res, 0);
+	CHECK_EQ(p.s[A].closed_res, SN_E_RESET);
+	pair_close(&p);
+}
+
 SN_TEST(channel_gone_frees_everything_at_once)
 {
 	pair_init(&p, 0);
