@@ -52,7 +52,7 @@ void sn_conn_close(struct sn_conn *c, sn_time now)
 {
 	if (c->app_closed)
 		return;
-	bool unread = c->rq || c->ooo;
+	bool unread = c->rq || c->ooo || c->unread;
 	c->app_closed = true;
 	sn_recv_purge(c);
 	sn_conn_wake(c);
@@ -68,6 +68,14 @@ void sn_conn_close(struct sn_conn *c, sn_time now)
 		if (!c->finishing)
 			sn_wheel_arm(&c->e->wheel, &c->t_close, now + SN_CLOSE_TIMEOUT);
 	}
+}
+
+void sn_conn_unread(struct sn_conn *c, sn_time now)
+{
+	c->unread = true;
+	/* It was on its way to the application when that closed. */
+	if (c->app_closed && !c->dead && !c->finished && !c->discard)
+		sn_conn_fail(c, SN_OK, true, NULL, now);
 }
 
 /* A pure ACK on every subflow that can carry one. */

@@ -215,6 +215,7 @@ struct sn_conn {
 	bool owe_open, told; /* CONNECTED / ACCEPT is to be posted / was posted */
 	bool app_closed;     /* CLOSE: nothing more is delivered */
 	bool discard;        /* drain: incoming data is acknowledged and dropped */
+	bool unread;         /* the application gave data back that it had not read */
 	bool shut;           /* nothing more to send: DATA_FIN / FIN after the queue */
 	bool fin_sent, fin_acked;
 	bool peer_fin_known, peer_fin; /* DATA_FIN seen / in order */
@@ -435,6 +436,7 @@ void sn_path_fire(struct sn_timer *t, sn_time now);
 void sn_conn_fail(struct sn_conn *c, enum sn_err err, bool fastclose, const struct sn_subflow *except, sn_time now);
 void sn_conn_shut(struct sn_conn *c, sn_time now);
 void sn_conn_close(struct sn_conn *c, sn_time now);  /* the application wants no more of it */
+void sn_conn_unread(struct sn_conn *c, sn_time now); /* it gave back what it had not read: no orderly close */
 void sn_close_fin(struct sn_conn *c, sn_time now);   /* sends FIN / DATA_FIN when its turn has come */
 void sn_close_check(struct sn_conn *c, sn_time now); /* what follows from the state of subflows and FINs */
 void sn_close_fin_fire(struct sn_timer *t, sn_time now);

@@ -254,9 +254,11 @@ static void again(struct sn_conn *c, sn_time now, sn_time *next)
 	if (c->peer_no_join)
 		n = none ? targets(c, &c->flow.local, t) : 0;
 	const struct target *to = n ? &t[c->rejoin.fails % n] : NULL;
-	/* Left in good order: only if nothing else is there. */
-	if (none && c->rejoin.over)
-		c->rejoin = (struct sn_path_try){.worked = true};
+	/* Left in good order, or refused for good: only if nothing else is there, and with the pauses of any other try. */
+	if (none && c->rejoin.over) {
+		c->rejoin.over = false;
+		c->rejoin.worked = true;
+	}
 	if (!to || (!none && !may_join_more(c)) || exists(c, &c->flow.local, to) || !due(&c->rejoin, now, next))
 		return;
 	c->rejoin.worked = true;

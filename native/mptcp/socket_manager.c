@@ -191,7 +191,7 @@ static bool send_bytes(struct sn_engine *e, uint32_t slot, const struct sn_sqe *
 	return true;
 }
 
-static bool release(struct sn_engine *e, uint32_t slot, const struct sn_sqe *s)
+static bool release(struct sn_engine *e, uint32_t slot, const struct sn_sqe *s, sn_time now)
 {
 	struct sn_conn *c = find(e, slot, s->conn);
 	if (!sn_channel_rx_release(e->channel[slot], s->off))
@@ -203,6 +203,8 @@ static bool release(struct sn_engine *e, uint32_t slot, const struct sn_sqe *s)
 	c->held_bytes -= SN_MIN(s->len, c->held_bytes);
 	if (c->slots_out)
 		c->slots_out--;
+	if (!s->len)
+		sn_conn_unread(c, now);
 	c->credit = true;
 	sn_conn_wake(c);
 	return true;
@@ -228,7 +230,7 @@ bool sn_mptcp_submit(struct sn_engine *e, uint32_t slot, const struct sn_sqe *s,
 			unlisten(e, l, now);
 		return true;
 	case SN_OP_SEND: return send_bytes(e, slot, s, now);
-	case SN_OP_RELEASE: return release(e, slot, s);
+	case SN_OP_RELEASE: return release(e, slot, s, now);
 	case SN_OP_ACCEPT:
 	case SN_OP_SHUTDOWN:
 	case SN_OP_CLOSE:

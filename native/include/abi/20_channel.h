@@ -20,7 +20,7 @@ enum sn_op {
 	SN_OP_ACCEPT = 4,   /* conn: taken from the backlog */
 	SN_OP_SEND = 5, /* conn, off (from the arena's start), len; answer SN_CQ_SENT when the bytes may be reused */
 	SN_OP_RELEASE =
-		6, /* conn, off: as SN_CQ_RECV gave it, len: bytes consumed; the slot goes back, the window opens */
+		6, /* conn, off: as SN_CQ_RECV gave it, len: bytes consumed, 0: not read; the slot goes back, the window opens */
 	SN_OP_SHUTDOWN = 7, /* conn: DATA_FIN / FIN after what was sent */
 	SN_OP_CLOSE = 8,    /* conn: orderly close, nothing more is delivered; with unread data MP_FASTCLOSE / RST */
 	SN_OP_ABORT = 9     /* conn: MP_FASTCLOSE / RST */
