@@ -93,7 +93,7 @@ static void hook_tx(void *ctx, uint16_t port, struct sn_tx *v, uint32_t n)
 				sn_sim_pcap_write(h->pcap, sim->now, port, true, b->data, b->len);
 			if (sim->segments)
 				sn_sim_segments_row(sim->segments, sim->now, h->side, true, port, b);
-			sn_sim_middle_send(&sim->box[port], h->side, b);
+			sn_sim_send(sim, h->side, port, b);
 		}
 		sn_buf_free(hdr);
 	}

@@ -99,7 +99,7 @@ static void act(struct sn_sim *sim, const struct next *n)
 		break;
 	case DEADLINE: sn_sim_worker_poll(&sim->host[n->side].worker[n->index]); break;
 	case EVENT: sn_sim_fault(sim, &sim->cfg->event[sim->next_event++]); break;
-	case HELD: sn_sim_middle_flush(&sim->box[n->index]); break;
+	case HELD: sn_sim_middle_flush(&sim->box[n->index], sim->now); break;
 	default: break; /* SCRIPT: settle() runs the applications */
 	}
 	settle(sim);
@@ -256,6 +256,38 @@ static void drop_links(struct sn_sim *sim)
 				sn_buf_free(sn_sim_half_take(&sim->link[s][p]));
 }
 
+static void on_link(void *ctx, uint32_t path, uint32_t dir, struct sn_buf *b, sn_time now)
+{
+	struct sn_sim *sim = ctx;
+
+	sn_sim_half_send(&sim->link[dir][path], b, now);
+}
+
+static void middle_init(struct sn_sim *sim, uint32_t path)
+{
+	struct sn_sim_middle *m = &sim->box[path];
+
+	sn_sim_middle_init(m, &sim->cfg->box[path], sim->cfg->seed, path);
+	m->room = SN_SIM_DATA_ROOM;
+	m->csum = sim->soft_csum;
+	m->changes = &sim->res->faults;
+	m->out = on_link;
+	m->ctx = sim;
+}
+
+void sn_sim_send(struct sn_sim *sim, uint32_t dir, uint32_t path, struct sn_buf *b)
+{
+	struct sn_sim_stall *stall = sim->stall;
+	struct sn_sim_frame f;
+
+	if (SN_UNLIKELY(stall[0].on || stall[1].on) && sn_sim_frame_parse(&f, b)) {
+		sn_sim_stall_frame(&stall[!dir], &f, false);
+		if (sn_sim_stall_frame(&stall[dir], &f, true))
+			sn_sim_frame_finish(&f, b, sim->soft_csum);
+	}
+	sn_sim_middle_send(&sim->box[path], dir, b, sim->now);
+}
+
 int sn_sim_run(const struct sn_sim_cfg *cfg, struct sn_sim_result *result)
 {
 	uint64_t began = wall();
@@ -277,10 +309,11 @@ int sn_sim_run(const struct sn_sim_cfg *cfg, struct sn_sim_result *result)
 		sim->soft_csum |= cfg->ab[p].corrupt > 0 || cfg->ba[p].corrupt > 0;
 		sn_sim_half_init(&sim->link[0][p], &cfg->ab[p], cfg->seed, p, sim->start);
 		sn_sim_half_init(&sim->link[1][p], &cfg->ba[p], cfg->seed, p + SN_SIM_PATHS, sim->start);
-		sn_sim_middle_init(&sim->box[p], sim, p);
 		for (uint32_t s = 0; s < 2 && cfg->shared; s++)
 			sim->link[s][p].wire = &sim->link[s][0];
 	}
+	for (uint32_t p = 0; p < cfg->paths; p++)
+		middle_init(sim, p);
 	if (cfg->segments[0] && !(sim->segments = sn_sim_segments_open(cfg->segments)))
 		sn_sim_fail(sim, "cannot write %s", cfg->segments);
 	else if (sn_sim_host_init(&sim->host[0], sim, 0) && sn_sim_host_init(&sim->host[1], sim, 1) &&

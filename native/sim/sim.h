@@ -38,6 +38,8 @@ struct sn_sim {
 };
 
 /* Ends the run as failed; the first reason is kept. */
+/* A frame of a host enters a path: what a forgetful receiver changes, the middlebox, the link. */
+void sn_sim_send(struct sn_sim *sim, uint32_t dir, uint32_t path, struct sn_buf *b);
 void sn_sim_fail(struct sn_sim *sim, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 static inline bool sn_sim_failed(const struct sn_sim *sim) { return sim->res->failure[0] != 0; }
 
