@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import shutil
 import signal
 import subprocess
 from pathlib import Path
@@ -11,49 +10,11 @@ from pathlib import Path
 import pytest
 
 from sennit.tools import demo_runs
+from sennit.tools.capture_tshark import check, tshark
 from sennit.tools.lab import Family, Lab
 from sennit.tools.lab_runtime import Runtime
 
 SIZE = 4 << 20
-# What is carried is no protocol that tshark could know.
-CHECKS = [
-    *("-o", "ip.check_checksum:TRUE", "-o", "tcp.check_checksum:TRUE"),
-    *("-d", f"tcp.port=={demo_runs.PORT},data"),
-]
-# Linux writes 0xffff for a sum of 0 (legal: RFC 1624 3); tshark calls that an error.
-WRONG = (
-    "!tcp.checksum.ffff && "
-    "(_ws.malformed || ip.checksum.status == 0 || tcp.checksum.status == 0 || icmpv6.checksum.status == 0 || "
-    '_ws.expert.severity == "Error")'
-)
-WARNING, SEQUENCE = str(0x600000), str(0x02000000)
-# tshark adds up the padding around all options; it says the same of the kernel's segments.
-NOT_ABOUT_US = {
-    "4 NOP in a row - a router may have removed some options",
-    "TCP Checksum 0xffff instead of 0x0000 (see RFC 1624)",
-}
-
-
-def tshark(file: Path, *arguments: str) -> list[str]:
-    program = shutil.which("tshark")
-    assert program, "tshark not found: apt install tshark"
-    done = subprocess.run(
-        [program, "-r", str(file), *CHECKS, *arguments], capture_output=True, text=True, check=False, timeout=120
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout.splitlines()
-
-
-def warnings(file: Path) -> set[str]:
-    """Expert warnings but those of the sequence analysis, which speak of the network: retransmission, reset, ..."""
-    fields = [word for name in ("severity", "group", "message") for word in ("-e", f"_ws.expert.{name}")]
-    lines = tshark(file, "-Y", '_ws.expert.severity == "Warning"', "-T", "fields", "-E", "aggregator=|", *fields)
-    said = set()
-    for line in lines:
-        for severity, group, message in zip(*(field.split("|") for field in line.split("\t")), strict=True):
-            if severity == WARNING and group != SEQUENCE:
-                said.add(message)
-    return said - NOT_ABOUT_US
 
 
 @pytest.mark.parametrize(("role", "family"), [("client", "ipv4"), ("server", "ipv4"), ("client", "ipv6")])
@@ -77,5 +38,4 @@ def test_no_malformed_packet_and_no_expert_warning(
         dump.wait(10)
     for file in files:
         assert tshark(file, "-Y", "mptcp"), f"no MPTCP in {file.name}"
-        assert tshark(file, "-Y", WRONG) == []
-        assert warnings(file) == set()
+        assert check(file) == []
