@@ -3,9 +3,10 @@
 FUZZ_SECONDS ?= 300
 HOURS ?= 1
 KIND ?= tcp
+JOBS ?= 1
 CLANG_FORMAT ?= clang-format-14
 
-.PHONY: help build lint format test unit net fuzz soak congestion bench coverage demo clean
+.PHONY: help build lint format test unit net matrix fuzz soak congestion bench coverage demo clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1	\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -31,6 +32,9 @@ net: ## the runtime against the kernel in network namespaces (root)
 
 fuzz: ## every fuzz target, FUZZ_SECONDS in total (300); TARGET=fuzz_x for one
 	@./sennit test --only fuzz --seconds $(FUZZ_SECONDS) $(if $(TARGET),--target $(TARGET))
+
+matrix: ## every cell of the interoperability matrix against the kernel (root); goes on where it stopped; JOBS=N (1)
+	@./sennit matrix --jobs $(JOBS)
 
 congestion: ## docs/congestion.md and its pictures from the simulator
 	@./sennit sim --congestion-report docs/

@@ -39,6 +39,7 @@ COMMANDS: dict[str, type[Command]] = {
     "sim": elsewhere.Sim,
     "netlab": netlab.NetlabCommand,
     "bench": elsewhere.Bench,
+    "matrix": elsewhere.Matrix,
     "version": version.Version,
 }
 
