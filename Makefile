@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 # Developers' verbs. Users need only ./sennit.
-FUZZ_SECONDS ?= 300
+FUZZ_SECONDS ?= 600
 HOURS ?= 1
 KIND ?= tcp
+JOBS ?= 1
 CLANG_FORMAT ?= clang-format-14
 
-.PHONY: help build lint format test unit net fuzz soak congestion bench coverage demo clean
+.PHONY: help build lint format test unit net matrix fuzz scale soak congestion bench coverage demo clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1	\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -29,8 +30,15 @@ unit: ## C tests, sanitizers, unit and simulator tests
 net: ## the runtime against the kernel in network namespaces (root)
 	@./sennit test --only net
 
-fuzz: ## every fuzz target, FUZZ_SECONDS in total (300); TARGET=fuzz_x for one
+fuzz: ## every fuzz target for FUZZ_SECONDS each (600); TARGET=fuzz_x for one
 	@./sennit test --only fuzz --seconds $(FUZZ_SECONDS) $(if $(TARGET),--target $(TARGET))
+
+scale: ## 10000 connections held, 100000 opened and closed against the kernel (root)
+	@./sennit help >/dev/null
+	@SENNIT_CHURN=100000 .venv/bin/python -P -m pytest -v tests/net/test_scale.py
+
+matrix: ## every cell of the interoperability matrix against the kernel (root); goes on where it stopped; JOBS=N (1)
+	@./sennit matrix --jobs $(JOBS)
 
 congestion: ## docs/congestion.md and its pictures from the simulator
 	@./sennit sim --congestion-report docs/

@@ -16,7 +16,21 @@ import msgspec
 import uvloop
 
 from sennit import __version__
-from sennit.ctrl import access, apps, clients, contract, links, path_manager, paths, policy, settings, status, steering
+from sennit.ctrl import (
+    access,
+    addresses,
+    apps,
+    clients,
+    contract,
+    links,
+    neighbourhood,
+    path_manager,
+    paths,
+    policy,
+    settings,
+    status,
+    steering,
+)
 from sennit.shm import messages
 
 log = logging.getLogger("sennit.ctrl")
@@ -58,6 +72,7 @@ class Server:
         self._policy = policy.Policy()
         self._steering = steering.Steering(handle)
         self._paths = self._load_path_manager()
+        self._neighbourhood = neighbourhood.Neighbourhood(handle, self._links)
 
     async def run(self, on_ready: Callable[[], None] | None) -> int:
         """Stops the runtime in every case, also when it raises StartError."""
@@ -75,6 +90,11 @@ class Server:
                 loop.add_signal_handler(number, self._on_signal, number)
             for link in self._links:
                 link.up()
+            try:
+                await self._neighbourhood.start()
+            except addresses.DuplicateError as error:
+                raise settings.StartError(str(error)) from None
+            for link in self._links:
                 self._tell_policy(link)
                 self._paths.worker_up(link)
             self._handle.start_supervision(loop, self._on_death, self._on_restart)
@@ -89,6 +109,7 @@ class Server:
             await asyncio.gather(*background, return_exceptions=True)
             self._listener.close()
             self._paths.close()
+            self._neighbourhood.close()
             await self._stop()
             settings.remove(self._settings.socket_path)
             for client in list(self._clients):
@@ -210,6 +231,8 @@ class Server:
                 return messages.Done()
             case messages.GetLimits():
                 return messages.LimitsReply(self._policy.limits)
+            case messages.GetNeighbours():
+                return messages.Neighbours(self._neighbourhood.infos())
             case _:
                 return self._command(client, request)
 
@@ -238,6 +261,9 @@ class Server:
                     self._policy.set_limits(request.subflows, request.add_addr_accepted, request.ndiffports)
                 )
                 return messages.LimitsReply(self._policy.limits)
+            case messages.FlushNeighbours():
+                self._neighbourhood.flush(request.address)
+                return messages.Neighbours(self._neighbourhood.infos())
             case messages.Shutdown():
                 log.warning("stopping: asked to by pid %d (uid %d)", client.peer.pid, client.peer.uid)
                 self._grace_s = min(max(request.grace_s, 0.0), 3600.0)
@@ -302,6 +328,8 @@ class Server:
                 self._apps.channel_ended(index, message)
             case messages.PathEvents():
                 self._paths.heard(index, message)
+            case messages.NeighbourReport():
+                self._neighbourhood.heard(index, message)
             case messages.WorkerError():
                 log.error("worker %d: %s", index, message.error)
             case _:
@@ -318,6 +346,7 @@ class Server:
         self._apps.worker_down(index)
         self._paths.worker_down(index)
         self._steering.worker_down(index)
+        self._neighbourhood.worker_down(index)
         log.debug("worker %d died; its connections are gone", index)
 
     def _on_restart(self, index: int) -> None:
@@ -325,6 +354,7 @@ class Server:
         link.up()
         self._tell_policy(link)
         self._paths.worker_up(link)
+        self._neighbourhood.worker_up(link)
         self._apps.worker_up(index)
         log.warning("worker %d runs again (pid %d)", index, self._handle.workers[index].pid)
 

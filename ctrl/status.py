@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from sennit.ctrl import contract, links
+from sennit.runtime import memory
 from sennit.shm import messages
 
 QUERY_TIMEOUT_S = 0.5
@@ -99,16 +100,18 @@ def build(
     limits: messages.Limits,
 ) -> messages.Status:
     """started: on time.monotonic()'s clock."""
+    workers = tuple(worker_info(w, s) for w, s in zip(handle.workers, snapshots, strict=True))
     return messages.Status(
         instance=instance,
         version=version,
         pid=pid,
         uptime_s=round(time.monotonic() - started, 3),
         time_unix=time.time(),
-        workers=tuple(worker_info(w, s) for w, s in zip(handle.workers, snapshots, strict=True)),
+        workers=workers,
         ports=ports,
         conns=merge_conns(snapshots),
         sessions=sessions,
         endpoints=endpoints,
         limits=limits,
+        memory=memory.total(w.tables for w in workers),
     )

@@ -23,6 +23,9 @@ EVENTS = {
 }  # fmt: skip
 OPS = {"open": 1, "close": 2, "announce": 3, "withdraw": 4, "priority": 5}
 
+NEIGHBOUR_NEWS = ("", "asked", "heard", "silent", "in-use", "conflict")
+NEIGHBOUR_OPS = {"put": 1, "fail": 2, "forget": 3, "ask": 4, "stale": 5, "probe": 6, "ready": 7, "announce": 8}
+
 
 def word(words: tuple[str, ...], value: int) -> str:
     return words[value] if 0 <= value < len(words) else str(value)
@@ -104,6 +107,7 @@ def subflow(s: Any, now: int = 0) -> messages.SubflowInfo:
         silent=bool(s.silent),
         our_backup=bool(s.our_backup),
         peer_backup=bool(s.peer_backup),
+        pmtu=s.pmtu,
     )
 
 
@@ -199,8 +203,19 @@ def path_event(e: Any, *, worker: int, time: float) -> messages.PathEvent:
     )
 
 
+def neighbour_news(v: Any) -> messages.NeighbourNews:
+    return messages.NeighbourNews(
+        kind=word(NEIGHBOUR_NEWS, v.kind),
+        port=v.port,
+        address=address(bytes(v.addr)),
+        mac=":".join(f"{byte:02x}" for byte in v.mac),
+    )
+
+
 def table(t: Any) -> messages.TableInfo:
-    return messages.TableInfo(used=t.used, peak=t.peak, count=t.count, item_size=t.item_size)
+    return messages.TableInfo(
+        used=t.used, peak=t.peak, count=t.count, item_size=t.item_size, index_size=t.index_size
+    )
 
 
 def idle_share(before: tuple[int, int], after: tuple[int, int]) -> float:

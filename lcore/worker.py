@@ -23,6 +23,7 @@ IDLE_WINDOW_NS = 500_000_000
 STATES = ("BOOT", "RUN", "DRAIN", "HALT", "FAIL")
 FLAGS = {"signal": 1, "subflow": 2, "backup": 4, "fullmesh": 8, "laminar": 16}
 EVENT_BATCH = 256
+NEWS_BATCH = 64
 CONN_INDEX = (1 << 20) - 1  # SN_CONN_INDEX_BITS: where a connection's number says its place in the table
 DESCRIPTORS_S = 1.0  # how long the descriptors of an announced channel may take
 
@@ -98,6 +99,7 @@ class Worker:
         self._conns = ffi.new("struct sn_conn_info[64]")
         self._subflows = ffi.new("struct sn_subflow_info[16]")
         self._events = ffi.new("struct sn_pm_event[]", EVENT_BATCH)
+        self._news = ffi.new("struct sn_neigh_news[]", NEWS_BATCH)
         self._limits = messages.Limits()
         self._counter_names = _names(lib.sn_worker_counter_name)
         self._table_names = _names(lib.sn_worker_table_name)
@@ -106,6 +108,7 @@ class Worker:
     def run(self) -> None:
         signal.signal(signal.SIGTERM, self._on_term)
         self._stop = os.getppid() != self._parent  # it died before we asked to hear of it
+        lib.sn_worker_news_watch(self._c)
         lib.sn_worker_set_state(self._c, lib.SN_CNC_RUN)
         self._say(messages.Ready(os.getpid()))
         while not self._stop:
@@ -117,6 +120,7 @@ class Worker:
             if why & (lib.SN_RUN_VIOLATION | lib.SN_RUN_DEADLINE):
                 self._housekeeping()
             if why & lib.SN_RUN_EVENTS:
+                self._tell_news()
                 self._tell_events()
             while self._unsent and self._outbox.try_send(self._unsent[0]):
                 self._unsent.popleft()
@@ -155,6 +159,8 @@ class Worker:
                 lib.sn_worker_watch(self._c, on)
             case messages.PathCommand():
                 self._say(messages.PathDone(message.seq, self._step(message)))
+            case messages.Neighbour():
+                self._order(message)
             case messages.Query():
                 self._answer(message)
             case messages.SiblingRestarted():
@@ -228,6 +234,21 @@ class Worker:
             told = tuple(snapshot.path_event(self._events[i], worker=self._index, time=now) for i in range(n))
             self._say(messages.PathEvents(told, lost[0]))
             lost[0] = 0
+
+    # --------------------------------------------------------------------------------------------------- neighbours
+
+    def _order(self, message: messages.Neighbour) -> None:
+        mac = bytes.fromhex(message.mac.replace(":", "")) if message.mac else bytes(6)
+        c = ffi.new("struct sn_neigh_order *")
+        c.op, c.port, c.hold_ms = snapshot.NEIGHBOUR_OPS[message.op], message.port, message.hold_ms
+        ffi.memmove(c.mac, mac, 6)
+        ffi.memmove(c.addr, snapshot.packed(message.address), 16)
+        lib.sn_worker_order(self._c, c)
+
+    def _tell_news(self) -> None:
+        """While the control process is slow, they stay in the engine, where their number is bounded."""
+        if not self._unsent and (n := lib.sn_worker_news(self._c, self._news, NEWS_BATCH)):
+            self._say(messages.NeighbourReport(tuple(snapshot.neighbour_news(self._news[i]) for i in range(n))))
 
     # ------------------------------------------------------------------------------------------------- housekeeping
 

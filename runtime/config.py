@@ -3,7 +3,10 @@
 
     name = "default"
     lcores = "0-1"                      # or coremask = "0x3"
-    ports = ["eth1", "0000:01:00.0"]    # or [[ports]] tables with name, address, gateway, address6, gateway6, mtu, ipv6
+    ports = ["eth1", "0000:01:00.0"]    # or [[ports]] tables with name, address, gateway, address6, gateway6, mtu,
+                                        # vlan, ipv6; or "eth1,vlan=5,address=10.0.5.1/24": the same words but ipv6
+    ports = ["eth1", "0000:01:00.0"]    # or [[ports]] tables with name, address, gateway, address6, gateway6, mtu,
+                                        # ipv6, routes = ["10.9.0.0/16 via 10.0.1.2"]
     ipv6 = true                         # false: IPv6 addresses of interfaces stay with the kernel
     poll = "adaptive"                   # or "busy"
 
@@ -31,6 +34,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from sennit.runtime import routes
 from sennit.runtime.errors import ConfigError
 from sennit.shm import control_client, messages
 
@@ -39,6 +43,10 @@ MAX_WORKERS = 64
 MAX_QUEUES_AF_PACKET = 16
 MAX_CORE = 1023
 IPV6_MTU_MIN = 1280  # RFC 8200 5
+MTU_MIN = 576
+MTU_MAX = 9600
+VLAN_MAX = 4094
+PORT_WORDS = ("address", "gateway", "address6", "gateway6", "mtu", "vlan")
 PORT_RANGE = 32768  # local ports for connections that we open: the upper half
 
 _PCI = re.compile(r"(?:[0-9a-fA-F]{4}:)?[0-9a-fA-F]{2}:[0-9a-fA-F]{2}\.[0-7]")
@@ -47,7 +55,7 @@ _INTERFACE = re.compile(r"[^\s/,=]{1,15}")
 
 class Port(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A Linux interface by name, or a PCI address. What is not given is read from an interface: one IPv4 and one IPv6
-    address, of which either may be missing, gateways and the MTU."""
+    address, of which either may be missing, gateways, routes over other routers, and the MTU."""
 
     name: str
     address: str | None = None  # IPv4
@@ -56,6 +64,8 @@ class Port(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     address6: str | None = None
     gateway6: str | None = None
     ipv6: bool = True  # false: an IPv6 address of the interface stays with the kernel
+    vlan: int = 0  # frames bear its tag; 0: none. Addresses are not read from the interface then: they are of no VLAN
+    routes: tuple[str, ...] | None = None  # of both families; None: the kernel's
 
     @property
     def pci(self) -> bool:
@@ -71,12 +81,16 @@ class Engine(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     checksum: bool = False
     no_join: bool = False  # peers may join announced addresses and ports only (C flag of MP_CAPABLE)
     max_connections: int = 0
-    max_subflows: int = 0
+    max_subflows: int = 0  # 0: two per connection
     max_segments: int = 0
     max_chunks: int = 0
     max_listeners: int = 0
     receive_buffer: int = 0  # bytes per connection
     rto_min_ms: float = 0
+    time_wait_s: float = 0  # how long a closed flow's record answers for it
+    fin_wait_s: float = 0  # how long a closed plain TCP flow waits for the peer's FIN
+    max_orphans: int = 0  # closed plain TCP flows that are not through yet
+    syn_cookies: Literal["", "off", "auto", "always"] = ""  # default: auto, when handshakes use up their share
 
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -107,7 +121,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
     @property
     def port_list(self) -> tuple[Port, ...]:
-        ports = (Port(p) if isinstance(p, str) else p for p in self.ports)
+        ports = (parse_port(p) if isinstance(p, str) else p for p in self.ports)
         return tuple(p if self.ipv6 else msgspec.structs.replace(p, ipv6=False) for p in ports)
 
     @property
@@ -137,6 +151,22 @@ def parse_coremask(text: str) -> tuple[int, ...]:
         raise ConfigError(f"coremask '{text}' is not a hexadecimal number with at least one bit: write it like 0x3")
     mask = int(text, 16)
     return tuple(i for i in range(mask.bit_length()) if mask >> i & 1)
+
+
+def parse_port(text: str) -> Port:
+    """ "eth1", "eth1,vlan=5,address=10.0.5.1/24"."""
+    name, *words = text.split(",")
+    given: dict[str, Any] = {}
+    for word in words:
+        key, _, value = word.partition("=")
+        if key not in PORT_WORDS or not value:
+            raise ConfigError(f"port {name}: '{word}' is not one of {'=, '.join(PORT_WORDS)}= with a value")
+        if key in given:
+            raise ConfigError(f"port {name}: {key} is given twice")
+        if key in ("mtu", "vlan") and not value.isdecimal():
+            raise ConfigError(f"port {name}: {key} '{value}' is not a number")
+        given[key] = int(value) if key in ("mtu", "vlan") else value
+    return Port(name, **given)
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -182,6 +212,7 @@ _HINTS = {
     "engine.scheduler": "default, minrtt or round-robin",
     "engine.congestion_control": "cubic, newreno, bbr or dctcp",
     "engine.tcp": "native",
+    "engine.syn_cookies": "off, auto or always",
 }
 
 
@@ -229,7 +260,10 @@ def check(config: Config) -> None:
         ("memory_mb", config.memory_mb, 0, 1 << 20),
         ("engine.receive_buffer", config.engine.receive_buffer or 65536, 65536, 1 << 30),
         ("engine.rto_min_ms", config.engine.rto_min_ms, 0, 60_000),
-        ("engine.max_connections", config.engine.max_connections, 0, 1 << 22),
+        ("engine.time_wait_s", config.engine.time_wait_s, 0, 600),
+        ("engine.fin_wait_s", config.engine.fin_wait_s, 0, 600),
+        ("engine.max_orphans", config.engine.max_orphans, 0, 1 << 23),
+        ("engine.max_connections", config.engine.max_connections, 0, 1 << 20),
         ("engine.max_subflows", config.engine.max_subflows, 0, 1 << 23),
         ("engine.max_segments", config.engine.max_segments, 0, 1 << 24),
         ("engine.max_chunks", config.engine.max_chunks, 0, 1 << 24),
@@ -247,20 +281,28 @@ def _check_port(port: Port) -> None:
             f"port {port.name} is a PCI device without an address: give one in the TOML file, like "
             'address = "10.0.0.1/24"'
         )
+    if not 0 <= port.vlan <= VLAN_MAX:
+        raise ConfigError(f"port {port.name}: vlan {port.vlan} must lie between 1 and {VLAN_MAX}, or be left out")
+    if port.vlan and port.address is None and port.address6 is None:
+        raise ConfigError(
+            f"port {port.name}: vlan {port.vlan} needs an address, like address = \"10.0.0.1/24\": those of the "
+            "interface are of no VLAN. If Linux has an interface for the VLAN, name that one as the port, without vlan"
+        )
     if not port.ipv6 and (port.address6 is not None or port.gateway6 is not None):
         raise ConfigError(f"port {port.name}: address6 or gateway6 is given, but ipv6 = false: leave one of them out")
     _check_address(port.name, "address", port.address, 4)
     _check_address(port.name, "address6", port.address6, 6)
     _check_gateway(port.name, "gateway", port.gateway, 4)
     _check_gateway(port.name, "gateway6", port.gateway6, 6)
+    routes.check(port.name, port.routes or ())
     if port.pci and port.gateway is not None and port.address is None:
         raise ConfigError(f"port {port.name}: gateway is given without an IPv4 address: leave it out")
     if port.pci and port.gateway6 is not None and port.address6 is None:
         raise ConfigError(f"port {port.name}: gateway6 is given without address6: leave it out")
     if port.address6 is not None and port.mtu is not None and port.mtu < IPV6_MTU_MIN:
         raise ConfigError(f"port {port.name}: mtu {port.mtu} is too small for IPv6, which needs {IPV6_MTU_MIN}")
-    if port.mtu is not None and not 576 <= port.mtu <= 9600:
-        raise ConfigError(f"port {port.name}: mtu {port.mtu} must lie between 576 and 9600")
+    if port.mtu is not None and not MTU_MIN <= port.mtu <= MTU_MAX:
+        raise ConfigError(f"port {port.name}: mtu {port.mtu} must lie between {MTU_MIN} and {MTU_MAX}")
 
 
 def _check_address(name: str, key: str, text: str | None, version: int) -> None:

@@ -128,6 +128,20 @@ class RuntimeHandle:
         if code < 0:
             raise OSError(-code, ffi.string(lib.sn_last_error()).decode())
 
+    def links_up(self) -> tuple[bool, ...]:
+        """By port; one that cannot be asked counts as up."""
+        return tuple(self._link_up(index, port) for index, port in enumerate(self.ports))
+
+    def _link_up(self, index: int, port: Taken) -> bool:
+        if not port.pci:
+            return bool(lib.sn_link_up(port.name.encode()))
+        view = ffi.new("struct sn_port_view *")
+        return lib.sn_runtime_port_view(self.runtime, index, view) < 0 or bool(view.link_up)
+
+    def addresses_ready(self) -> None:
+        """Those that were held back: for workers forked from now on."""
+        lib.sn_runtime_addresses_ready(self.runtime)
+
     def port_info(self) -> tuple[messages.PortInfo, ...]:
         return self._info or tuple(self._port_info(i, port) for i, port in enumerate(self.ports))
 
@@ -143,7 +157,10 @@ class RuntimeHandle:
             gateway=port.gateway,
             address6=port.address6,
             gateway6=port.gateway6,
+            routes=port.routes + port.routes6,
+            probed=port.probed,
             mtu=port.mtu,
+            vlan=port.vlan,
             queues=view.queues,
             steering="rte_flow" if view.flow_rules else "software-forward",
             rx_packets=view.rx_packets,
@@ -152,6 +169,9 @@ class RuntimeHandle:
             tx_bytes=view.tx_bytes,
             rx_missed=view.rx_missed,
             flow_rules=view.rules,
+            offloads=tuple(
+                name for name, has in zip(messages.OFFLOADS, (view.tx_csum, view.rx_csum, view.tso), strict=True) if has
+            ),
         )
 
     def halted(self) -> None:

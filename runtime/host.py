@@ -85,6 +85,18 @@ def check_ports(config: Config | None) -> str:
     return ", ".join(f"{p.name} {' '.join(p.addresses)}" for p in map(ports.read, config.port_list))
 
 
+def check_offloads(config: Config | None) -> str:
+    if config is None:
+        return "checksums and segmentation: in software on Linux interfaces, a PCI device does what its driver can"
+    taken = [ports.read(p) for p in config.port_list]
+    soft = ", ".join(p.name for p in taken if not p.pci)
+    hard = ", ".join(p.name for p in taken if p.pci)
+    parts = [f"in software on {soft}"] if soft else []
+    if hard:
+        parts.append(f"by {hard} as far as the driver can (sennit status shows it)")
+    return f"checksums and segmentation: {'; '.join(parts)}"
+
+
 def findings(config: Config | None = None) -> Iterator[Finding]:
     """Every check, failed ones included. Without a configuration: what could be used."""
     checks: tuple[tuple[str, Callable[[], str]], ...] = (
@@ -94,6 +106,7 @@ def findings(config: Config | None = None) -> Iterator[Finding]:
         ("memory", lambda: check_memory(64)),
         ("huge pages", lambda: check_hugepages(config)),
         ("ports", lambda: check_ports(config)),
+        ("offloads", lambda: check_offloads(config)),
     )
     for name, look in checks:
         try:

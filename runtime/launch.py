@@ -17,10 +17,10 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from sennit.runtime import eal, handle, host, ports, state, supervise
+from sennit.runtime import eal, handle, host, ports, routes, state, supervise
 from sennit.runtime.config import Config
 from sennit.runtime.errors import StartError
 from sennit.shm import native
@@ -30,6 +30,7 @@ log = logging.getLogger("sennit.runtime")
 
 START_S = 10.0
 SCHEDULERS = {"default": 0, "minrtt": 1, "round-robin": 2}
+COOKIES = {"": 0, "off": 1, "auto": 2, "always": 3}  # enum sn_cookies_cfg
 
 
 def run(config: Config, *, on_ready: Callable[[handle.RuntimeHandle], None] | None = None) -> int:
@@ -121,7 +122,7 @@ class Launch:
         cfg.block_base = 65536 - 32768
         cfg.block_ports = config.block_ports
         cfg.max_conns = engine.max_connections
-        cfg.max_subflows = engine.max_subflows
+        cfg.max_subflows = engine.max_subflows or 2 * engine.max_connections
         cfg.max_segs = engine.max_segments
         cfg.max_chunks = engine.max_chunks
         cfg.max_listeners = engine.max_listeners
@@ -129,6 +130,10 @@ class Launch:
         cfg.limit_subflows = config.limits.subflows
         cfg.limit_add_addr = config.limits.add_addr_accepted
         cfg.rto_min_us = int(engine.rto_min_ms * 1000)
+        cfg.time_wait_ms = int(engine.time_wait_s * 1000)
+        cfg.fin_wait_ms = int(engine.fin_wait_s * 1000)
+        cfg.max_orphans = engine.max_orphans
+        cfg.cookies = COOKIES[engine.syn_cookies]
         cfg.sched = SCHEDULERS[engine.scheduler]
         cfg.csum = engine.checksum
         cfg.no_join = engine.no_join
@@ -144,12 +149,16 @@ class Launch:
             c.device = eal.device_name(index, port).encode()
             c.ifindex = port.ifindex
             c.mtu = port.mtu
+            c.vlan = port.vlan
             if not port.pci:
                 c.frame_size, c.frames = eal.frame_size(port.mtu), eal.frame_count(port.mtu)
             if port.address:
                 c.prefix = _put(c.addr, c.gateway, port.address, port.gateway)
             if port.address6:
                 c.prefix6 = _put(c.addr6, c.gateway6, port.address6, port.gateway6)
+            c.held = sum(2 if six else 1 for six in port.probed)
+            c.routes = _put_routes(c.route, port.routes)
+            c.routes6 = _put_routes(c.route6, port.routes6)
         return cfg, array
 
     # ------------------------------------------------------------------------------------------------------ machine
@@ -237,6 +246,16 @@ def _put(address: Any, gateway: Any, interface: str, router: str | None) -> int:
     if router is not None:
         ffi.memmove(gateway, packed(ipaddress.ip_address(router)), 16)
     return parsed.network.prefixlen
+
+
+def _put_routes(array: Any, texts: Sequence[str]) -> int:
+    """Fills in a C array; how many."""
+    for c, text in zip(array, texts, strict=False):
+        network, via = routes.parse(text)
+        c.prefix = network.prefixlen
+        ffi.memmove(c.dst, packed(network.network_address), 16)
+        ffi.memmove(c.via, packed(via), 16)
+    return len(texts)
 
 
 def packed(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bytes:

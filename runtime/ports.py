@@ -20,7 +20,8 @@ from typing import Any
 
 import msgspec
 
-from sennit.runtime.config import IPV6_MTU_MIN, Port
+from sennit.runtime import routes
+from sennit.runtime.config import IPV6_MTU_MIN, MTU_MAX, MTU_MIN, Port
 from sennit.runtime.errors import StartError
 
 OFFLOADS = ("gro", "lro")
@@ -43,6 +44,11 @@ class Taken(msgspec.Struct, frozen=True):
     mtu: int
     address6: str = ""  # "fd00:1::1/64"; "": no IPv6
     gateway6: str | None = None
+    vlan: int = 0
+    routes: tuple[str, ...] = ()  # "10.9.0.0/16 via 10.0.1.2"
+    routes6: tuple[str, ...] = ()
+    # Families (True: IPv6) whose address the kernel does not use on this interface: others may have it.
+    probed: tuple[bool, ...] = ()
 
     @property
     def addresses(self) -> tuple[str, ...]:
@@ -119,10 +125,16 @@ def read(port: Port, run: Ip = ip) -> Taken:
     mtu = port.mtu or int(link["mtu"])
     if mtu > int(link["mtu"]):
         raise StartError(f"port {port.name}: mtu {mtu} is more than the interface has ({link['mtu']})")
-    if not 576 <= mtu <= 9600:
-        raise StartError(f"interface {port.name} has an MTU of {mtu}: run 'ip link set {port.name} mtu 1500'")
-    address = port.address or read_address(port.name, run)
-    address6 = port.address6 or (read_address6(port.name, run) if port.ipv6 else "")
+    if not MTU_MIN <= mtu <= MTU_MAX:
+        raise StartError(
+            f"interface {port.name} has an MTU of {mtu}, {MTU_MIN} to {MTU_MAX} are possible: run 'ip link set "
+            f"{port.name} mtu {MTU_MAX if mtu > MTU_MAX else 1500}', or give the port one with mtu = ..."
+        )
+    if port.vlan:
+        _check_vlan(port, run)
+    own = not port.vlan  # what the interface has itself belongs to no VLAN
+    address = port.address or (read_address(port.name, run) if own else "")
+    address6 = port.address6 or (read_address6(port.name, run) if own and port.ipv6 else "")
     if not address and not address6:
         raise StartError(
             f"interface {port.name} has no IPv4 address and no global IPv6 address: run "
@@ -133,12 +145,43 @@ def read(port: Port, run: Ip = ip) -> Taken:
             f"port {port.name}: mtu {mtu} is too small for {address6}, IPv6 needs {IPV6_MTU_MIN}: raise it, or set "
             "ipv6 = false"
         )
-    gateway = port.gateway or (read_gateway(port.name, run) if address else None)
-    gateway6 = port.gateway6 or (read_gateway(port.name, run, "-6") if address6 else None)
+    gateway = port.gateway or (read_gateway(port.name, run) if own and address else None)
+    gateway6 = port.gateway6 or (read_gateway(port.name, run, "-6") if own and address6 else None)
     return Taken(
         port.name, False, ifindex, address, _on_link(port.name, address, gateway), mtu,
-        address6, _on_link(port.name, address6, gateway6),
+        address6, _on_link(port.name, address6, gateway6), port.vlan, _routes_of(port, 4, address, run),
+        _routes_of(port, 6, address6, run), _probed(port, run),
     )  # fmt: skip
+
+
+def _check_vlan(port: Port, run: Ip) -> None:
+    """Frames of the VLAN are taken by one of us: by the kernel's interface for it, or by a port on the one below."""
+    for link in _json(run("-j", "-d", "link", "show", "type", "vlan")):
+        info = link.get("linkinfo", {}).get("info_data", {})
+        if link.get("link") == port.name and info.get("protocol") == "802.1Q" and info.get("id") == port.vlan:
+            name = link["ifname"]
+            raise StartError(
+                f"port {port.name}: Linux has VLAN {port.vlan} of it as {name}: name {name} as the port, without vlan, "
+                f"or run 'ip link del {name}'"
+            )
+
+
+def _routes_of(port: Port, version: int, address: str, run: Ip) -> tuple[str, ...]:
+    """Those that are given stand for the kernel's."""
+    if port.routes is not None or port.pci or port.vlan:
+        return routes.on_link(port.name, address, routes.of_family(port.routes or (), version))
+    return routes.read(port.name, address, run) if address else ()
+
+
+def _probed(port: Port, run: Ip) -> tuple[bool, ...]:
+    """An address that is on the interface was there before us; of IPv6 the kernel has probed it."""
+    given = [(False, "-4", port.address), (True, "-6", port.address6)]
+    return tuple(
+        six
+        for six, family, text in given
+        if text is not None
+        and (port.pci or _bare(text) not in (info["local"] for info in _addr_infos(port.name, run, family)))
+    )
 
 
 def read_pci(port: Port) -> Taken:
@@ -154,7 +197,8 @@ def read_pci(port: Port) -> Taken:
     address, address6 = port.address or "", port.address6 or ""
     return Taken(
         name.lower(), True, 0, address, _on_link(name, address, port.gateway), port.mtu or 1500,
-        address6, _on_link(name, address6, port.gateway6),
+        address6, _on_link(name, address6, port.gateway6), port.vlan, _routes_of(port, 4, address, ip),
+        _routes_of(port, 6, address6, ip), _probed(port, ip),
     )  # fmt: skip
 
 
@@ -211,6 +255,9 @@ def _on_link(name: str, address: str, gateway: str | None) -> str | None:
 
 
 def save(port: Taken, run: Ip = ip) -> Saved:
+    """Of an interface below a VLAN of ours nothing but offloads changes: the kernel goes on using it untagged."""
+    if port.vlan:
+        return Saved(port.name, port.ifindex, (), (), {}, _offloads(port.name))
     addresses: list[tuple[str, ...]] = []
     for entry in _json(run("-j", "-4", "address", "show", "dev", port.name)):
         for info in entry.get("addr_info", ()):

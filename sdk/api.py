@@ -47,11 +47,16 @@ def connect(
     mptcp: bool = True,
     scheduler: str | None = None,
     cc: str | None = None,
+    early: bytes | None = None,
     instance: str | None = None,
 ) -> Connection:
     """Opens a connection. The timeout covers the opening and stays with the connection, as in socket.create_connection.
 
     scheduler (minrtt, roundrobin) and cc (cubic, newreno, bbr, dctcp): of this connection; default: the instance's.
+
+    early: TCP Fast Open (RFC 7413) with these bytes, which are sent first: a server that gave us a cookie before has as
+    many of them as fit into one segment together with the SYN, else they follow the handshake. Only for what may
+    arrive twice: a SYN that is repeated by the network, or to a server that restarts, can deliver them again.
 
     The addresses of a name are tried one after the other, IPv6 first, each with its share of the timeout.
 
@@ -68,7 +73,7 @@ def connect(
     error: OSError | None = None
     for index, (remote, local) in enumerate(pairs):
         fields = {
-            "flags": 0 if mptcp else lib.SN_OPF_TCP,
+            "flags": (0 if mptcp else lib.SN_OPF_TCP) | (0 if early is None else lib.SN_OPF_FASTOPEN),
             "scheduler": sched,
             "cc": control,
             "remote": (addresses.pack(remote[0]), remote[1]),
@@ -76,7 +81,7 @@ def connect(
         }
         share = None if deadline is None else max(deadline - time.monotonic(), 0.0) / (len(pairs) - index)
         try:
-            connection = _open(session, share, fields, f"connecting to {addresses.show(remote)}")
+            connection, loaded = _open(session, share, fields, early or b"", f"connecting to {addresses.show(remote)}")
         except errors.Error:
             raise  # of the runtime, not of the address
         except OSError as caught:
@@ -85,6 +90,8 @@ def connect(
                 error = caught
         else:
             connection.settimeout(timeout)
+            if early and loaded < len(early):
+                connection.sendall(memoryview(early)[loaded:])
             return connection
     assert error is not None
     raise error
@@ -111,30 +118,38 @@ def _pairs(session: Session, address: Address, source_address: Address | None) -
     return pairs
 
 
-def _open(session: Session, seconds: float | None, fields: dict[str, Any], what: str) -> Connection:
-    """One address: asks one worker, or each of them if only one has the local port that is wanted."""
+def _open(
+    session: Session, seconds: float | None, fields: dict[str, Any], early: bytes, what: str
+) -> tuple[Connection, int]:
+    """One address: asks one worker, or each of them if only one has the local port that is wanted. Also returns how
+    many of the early bytes are under way."""
     deadline = None if seconds is None else time.monotonic() + seconds
     with session.lock:
         channel = session.pick_channel(deadline)
-        pending = _attempt(session, channel, deadline, fields)
+        pending = _attempt(session, channel, deadline, fields, early)
         if pending.error == errno.EADDRNOTAVAIL and fields["local"] is not None and fields["local"][1]:
             # Each worker owns some of the local ports.
             for other in [c for c in session.channels.values() if c is not channel]:
                 if pending.error == errno.EADDRNOTAVAIL:
-                    pending = _attempt(session, other, deadline, fields)
+                    pending = _attempt(session, other, deadline, fields, early)
         if not pending.done():
             raise TimeoutError(errno.ETIMEDOUT, f"{what}: timed out after {seconds:.2g} s")
         if pending.stream is None:
             raise errors.from_errno(pending.error or errno.EIO, what)
-        return Connection(session, pending.stream)
+        return Connection(session, pending.stream), pending.loaded
 
 
-def _attempt(session: Session, channel: Channel, deadline: float | None, fields: dict[str, Any]) -> Pending:
+def _attempt(
+    session: Session, channel: Channel, deadline: float | None, fields: dict[str, Any], early: bytes
+) -> Pending:
     """Lock held. Asks one worker; returns when it answered, or at the deadline."""
     token = session.token()
     pending = session.pending[channel, token] = Pending(session.lock)
     try:
-        session.submit(channel, deadline, lib.SN_OP_CONNECT, user=token, **fields)
+        offset = pending.load(channel, early) if early else 0
+        session.submit(
+            channel, deadline, lib.SN_OP_CONNECT, user=token, offset=offset, length=pending.loaded, **fields
+        )
         done = session.wait(pending.changed, pending.done, deadline)
     except BaseException:
         _give_up(session, pending)
@@ -151,21 +166,22 @@ def listen(
     mptcp: bool = True,
     scheduler: str | None = None,
     cc: str | None = None,
+    fastopen: bool = False,
     timeout: float | None = None,
     instance: str | None = None,
 ) -> Listener:
-    """Listens on every worker. Host "" or "0.0.0.0": every address of the runtime; port 0: a free one.
-
-    scheduler and cc: of the connections accepted, as for connect().
-    """
     """Listens on every worker. Host "" or "::": every address of the runtime, "0.0.0.0": every IPv4 address; port 0: a
-    free one."""
+    free one.
+
+    scheduler and cc: of the connections accepted, as for connect(). fastopen: gives clients cookies of TCP Fast Open
+    and takes data that comes with a SYN.
+    """
     timeout = check_timeout(timeout)
     addresses.check(address)
     session = registry.get(instance, 10.0)
     found = addresses.resolve(address, addresses.families(session.addresses), passive=True)
     local = next((a for a in found if a[0] in session.addresses), found[0])
-    flags = 0 if mptcp else lib.SN_OPF_TCP
+    flags = (0 if mptcp else lib.SN_OPF_TCP) | (lib.SN_OPF_FASTOPEN if fastopen else 0)
     sched, control = _scheduler(scheduler), _control(cc)
     ports = [local[1]] if local[1] else random.sample(FREE_PORTS, FREE_PORT_TRIES)
     with session.lock:

@@ -78,6 +78,7 @@ class Channel:
         user: int = 0,
         *,
         flags: int = 0,
+        offset: int = 0,
         length: int = 0,
         remote: tuple[bytes, int] | None = None,
         local: tuple[bytes, int] | None = None,
@@ -90,7 +91,7 @@ class Channel:
         entry = self._entry
         ffi.memmove(entry, bytes(64), 64)
         entry.op, entry.flags, entry.conn, entry.user, entry.len, entry.sched = op, flags, conn, user, length, scheduler
-        entry.cc = cc
+        entry.off, entry.cc = offset, cc
         if remote is not None:
             ffi.memmove(entry.addr, remote[0], 16)
             entry.port = remote[1]

@@ -5,9 +5,12 @@ from __future__ import annotations
 
 import errno
 import io
+import math
 import socket
+import time
 import warnings
-from types import TracebackType
+from dataclasses import dataclass
+from types import EllipsisType, TracebackType
 from typing import TYPE_CHECKING, NoReturn
 
 from sennit.sdk.address import Address
@@ -23,6 +26,24 @@ if TYPE_CHECKING:
 
 lib = native.lib
 
+_MILLISECONDS_MAX = 0xFFFFFFFE
+
+
+@dataclass(frozen=True)
+class Keepalive:
+    """When a silent peer is asked, in seconds, and how many questions without an answer end a subflow. The defaults are
+    the kernel's, and RFC 1122's for `idle`."""
+
+    idle: float = 7200.0
+    interval: float = 75.0
+    count: int = 9
+
+
+def _milliseconds(name: str, seconds: float) -> int:
+    if not 0 <= seconds <= _MILLISECONDS_MAX / 1000:
+        raise ValueError(f"{name} out of range")
+    return math.ceil(float(seconds) * 1000)
+
 
 class Connection(Timeouts):
     """Made by `sennit.connect` and `Listener.accept`. Several threads may use it, say one per direction."""
@@ -32,6 +53,7 @@ class Connection(Timeouts):
         self._session = session
         self._stream = stream
         self._closed = False
+        self._linger: float | None = None
 
     def __repr__(self) -> str:
         kind = "closed" if self._closed else "mptcp" if self._stream.mptcp else "tcp"
@@ -126,11 +148,20 @@ class Connection(Timeouts):
             session.nudge()
 
     def close(self) -> None:
-        """Orderly; does not wait. What was sent still arrives; received bytes nobody read make the peer see a reset."""
-        with self._session.lock:
-            if not self._closed:
-                self._closed = True
-                self._session.close_stream(self._stream)
+        """Orderly. What was sent still arrives; received bytes nobody read make the peer see a reset.
+
+        Does not wait, unless set(linger=...) said so.
+        """
+        stream, session = self._stream, self._session
+        with session.lock:
+            if self._closed:
+                return
+            self._closed = True
+            session.close_stream(stream)
+            if self._linger:
+                # The worker keeps the time; a little more is for its word to get here.
+                until = time.monotonic() + self._linger + 1.0
+                session.wait(stream.changed, lambda: stream.closed or session.over, until)
 
     def abort(self) -> None:
         """Resets the connection (MP_FASTCLOSE, RST): both sides are rid of it at once."""
@@ -140,6 +171,55 @@ class Connection(Timeouts):
                 self._session.abort(self._stream)
 
     # -- settings and facts
+
+    def set(
+        self,
+        *,
+        keepalive: Keepalive | bool | EllipsisType = ...,
+        user_timeout: float | EllipsisType | None = ...,
+        linger: float | EllipsisType | None = ...,
+    ) -> None:
+        """Sets what is given; times in seconds, to the millisecond.
+
+        keepalive: True asks a peer that is silent for two hours; Keepalive(idle, interval, count) says how; False (as
+        at the start): never. Each subflow asks and ends for itself; the connection ends with the last one.
+
+        user_timeout: data that is not acknowledged for so long ends the connection with ETIMEDOUT; None: after the
+        retransmissions that TCP allows. As the kernel's TCP_USER_TIMEOUT it also limits keepalive.
+
+        linger: close() waits so long for what was sent to be acknowledged, then resets the connection; 0: resets it at
+        once; None (as at the start): does not wait, the worker goes on for as long as it takes.
+        """
+        values: list[tuple[int, int]] = []
+        if not isinstance(keepalive, EllipsisType):
+            values += self._keepalive(keepalive)
+        if not isinstance(user_timeout, EllipsisType):
+            values.append((lib.SN_SET_USER_TIMEOUT, _milliseconds("user_timeout", user_timeout or 0.0)))
+        if not isinstance(linger, EllipsisType):
+            value = _MILLISECONDS_MAX + 1 if linger is None else _milliseconds("linger", linger)
+            values.append((lib.SN_SET_LINGER, value))
+        stream, session = self._stream, self._session
+        with session.lock:
+            self._check_open()
+            for what, value in values:
+                session.submit(stream.channel, None, lib.SN_OP_SET, conn=stream.conn, offset=what, length=value)
+            if not isinstance(linger, EllipsisType):
+                self._linger = linger
+
+    @staticmethod
+    def _keepalive(wanted: Keepalive | bool) -> list[tuple[int, int]]:
+        if wanted is False:
+            return [(lib.SN_SET_KEEP_IDLE, 0)]
+        keepalive = Keepalive() if wanted is True else wanted
+        idle = _milliseconds("keepalive idle", keepalive.idle)
+        interval = _milliseconds("keepalive interval", keepalive.interval)
+        if not idle or not interval or not 1 <= keepalive.count <= 255:
+            raise ValueError("keepalive takes times above 0 and a count of 1 to 255")
+        return [
+            (lib.SN_SET_KEEP_INTERVAL, interval),
+            (lib.SN_SET_KEEP_COUNT, keepalive.count),
+            (lib.SN_SET_KEEP_IDLE, idle),
+        ]
 
     def getpeername(self) -> Address:
         self._check_open()

@@ -22,6 +22,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from sennit.sdk import address as addresses
+from sennit.sdk.arena import SEND_LIMIT, SendQueue
 from sennit.sdk.channel import BATCH, Channel
 from sennit.sdk.stream import Stream
 from sennit.shm import control_client, errors, framing, messages, native
@@ -47,9 +48,28 @@ class Pending:
         self.stream: Stream | None = None
         self.error: int | None = None
         self.abandoned = False
+        self.queue: SendQueue | None = None
+        self.loaded = 0  # bytes of it that went along, to be sent first
 
     def done(self) -> bool:
         return self.stream is not None or self.error is not None
+
+    def load(self, channel: Channel, data: bytes) -> int:
+        """Puts the beginning of `data` into the arena; returns its offset there."""
+        self.queue = SendQueue(channel.arena, SEND_LIMIT)
+        offset, room = self.queue.room()
+        self.loaded = min(room, len(data))
+        if self.loaded:
+            at = channel.tx_offset + offset
+            channel.memory[at : at + self.loaded] = data[: self.loaded]
+            self.queue.commit(self.loaded)
+        return offset
+
+    def fail(self, error: int) -> None:
+        self.error = error
+        if self.queue is not None:
+            self.queue.drop()
+        self.changed.notify_all()
 
 
 class Session:
@@ -238,10 +258,9 @@ class Session:
         pending = self.pending.pop((channel, entry.user), None)
         if entry.res < 0:
             if pending is not None:
-                pending.error = -entry.res
-                pending.changed.notify_all()
+                pending.fail(-entry.res)
             return
-        stream = self._new_stream(channel, entry)
+        stream = self._new_stream(channel, entry, None if pending is None else pending.queue)
         if pending is None or pending.abandoned:
             self.abort(stream)
             return
@@ -251,8 +270,7 @@ class Session:
     def _refused(self, channel: Channel, entry: Any) -> None:
         pending = self.pending.pop((channel, entry.user), None) if entry.user else None
         if pending is not None:
-            pending.error = -entry.res
-            pending.changed.notify_all()
+            pending.fail(-entry.res)
             return
         backlog = self.listeners.get(entry.user) if entry.user else None
         if backlog is not None:
@@ -264,11 +282,12 @@ class Session:
             stream.changed.notify_all()
             self.abort(stream)
 
-    def _new_stream(self, channel: Channel, entry: Any) -> Stream:
+    def _new_stream(self, channel: Channel, entry: Any, queue: SendQueue | None = None) -> Stream:
         local = addresses.unpack(bytes(entry.laddr)), int(entry.lport)
         remote = addresses.unpack(bytes(entry.addr)), int(entry.port)
         mptcp = bool(entry.flags & lib.SN_CQF_MPTCP)
-        stream = Stream(channel, entry.conn, self.lock, local=local, remote=remote, mptcp=mptcp)
+        queue = queue or SendQueue(channel.arena, SEND_LIMIT)
+        stream = Stream(channel, entry.conn, self.lock, queue, local=local, remote=remote, mptcp=mptcp)
         channel.streams[entry.conn] = stream
         return stream
 
@@ -378,9 +397,7 @@ class Session:
         channel.streams.clear()
         self._feed_starved(channel)
         for key in [key for key in self.pending if key[0] is channel]:
-            pending = self.pending.pop(key)
-            pending.error = errno.ECONNRESET
-            pending.changed.notify_all()
+            self.pending.pop(key).fail(errno.ECONNRESET)
         for backlog in self.listeners.values():
             backlog.on_worker_gone(channel)
         self._workers_changed.notify_all()

@@ -9,7 +9,7 @@ from collections import deque
 
 from sennit.sdk import address as addresses
 from sennit.sdk.address import Address
-from sennit.sdk.arena import BLOCK, SEND_LIMIT, SendQueue
+from sennit.sdk.arena import BLOCK, SendQueue
 from sennit.sdk.channel import Channel
 from sennit.shm import errors, native
 
@@ -20,7 +20,8 @@ class Stream:
     """Bytes in and out of one connection id of one channel."""
 
     def __init__(
-        self, channel: Channel, conn: int, lock: threading.Lock, *, local: Address, remote: Address, mptcp: bool
+        self, channel: Channel, conn: int, lock: threading.Lock, queue: SendQueue, *, local: Address, remote: Address,
+        mptcp: bool,
     ) -> None:
         self.channel = channel
         self.conn = conn
@@ -28,7 +29,7 @@ class Stream:
         self.remote = remote
         self.mptcp = mptcp
         self.changed = threading.Condition(lock)
-        self.queue = SendQueue(channel.arena, SEND_LIMIT)
+        self.queue = queue
         self.received: deque[tuple[int, int]] = deque()  # slot's offset, length
         self.taken = 0  # bytes of the first slot that were read
         self.eof = False

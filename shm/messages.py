@@ -45,6 +45,9 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ndiffports: int = 1  # subflows over the first pair of addresses, from different ports
 
 
+OFFLOADS = ("tx-checksum", "rx-checksum", "tso")  # tso: cuts large sends into segments
+
+
 class PortInfo(msgspec.Struct, frozen=True):
     """One port as the runtime took it over."""
 
@@ -65,6 +68,10 @@ class PortInfo(msgspec.Struct, frozen=True):
     flow_rules: int = 0
     address6: str = ""  # "fd00:1::1/64"; "" without IPv6
     gateway6: str | None = None
+    vlan: int = 0  # 0: none
+    routes: tuple[str, ...] = ()  # "10.9.0.0/16 via 10.0.1.2", of both families
+    probed: tuple[bool, ...] = ()  # families (True: IPv6) whose address was probed at the start
+    offloads: tuple[str, ...] = ()  # what the port does itself, of OFFLOADS; the rest is done in software
 
     @property
     def addresses(self) -> tuple[str, ...]:
@@ -128,6 +135,7 @@ class SubflowInfo(msgspec.Struct, frozen=True):
     silent: bool = False  # no answer for longer than the path takes
     our_backup: bool = False  # `backup` is either of these
     peer_backup: bool = False
+    pmtu: int = 0  # what the path is taken to carry, bytes of IP
 
 
 class ConnInfo(msgspec.Struct, frozen=True):
@@ -197,11 +205,33 @@ class PathEvent(msgspec.Struct, frozen=True, omit_defaults=True):
     reset_flags: int | None = None
 
 
+class NeighbourInfo(msgspec.Struct, frozen=True):
+    """One neighbour as the control process knows it."""
+
+    port: int
+    address: str
+    mac: str  # "" while it is unknown
+    state: str  # INCOMPLETE, REACHABLE, STALE, DELAY, PROBE, FAILED
+    since_s: float  # in this state
+    confirmed_s: float | None  # since it was heard
+    worker: int  # the last one that told of it
+
+
 class TableInfo(msgspec.Struct, frozen=True):
     used: int
     peak: int
     count: int
-    item_size: int
+    item_size: int  # bytes
+    index_size: int = 0  # bytes per record beside it: the table's link, its share of hash heads
+
+
+class Memory(msgspec.Struct, frozen=True):
+    """Of the workers' tables; packet buffers and what applications hold come on top."""
+
+    bytes_per_connection: int = 0  # an established connection on which nothing happens, with its first subflow
+    bytes_per_subflow: int = 0  # one more subflow
+    tables_bytes: int = 0  # taken from the start, all workers together
+    tables_used_bytes: int = 0
 
 
 class WorkerInfo(msgspec.Struct, frozen=True):
@@ -296,6 +326,16 @@ class Monitor(Message, frozen=True):
     """`Events` from now on, until the client closes."""
 
 
+class GetNeighbours(Message, frozen=True):
+    pass
+
+
+class FlushNeighbours(Message, frozen=True):
+    """Forgets one address, or all; they are asked again when they are needed. Answered as `GetNeighbours`."""
+
+    address: str = ""
+
+
 
 class Shutdown(Message, frozen=True):
     """Ordered stop of the whole runtime. grace_s: how long connections may take to close."""
@@ -304,7 +344,8 @@ class Shutdown(Message, frozen=True):
 
 
 Request = Union[
-    Hello, Attach, GetStatus, GetEndpoints, AddEndpoint, DelEndpoint, GetLimits, SetLimits, GetConn, Monitor, Shutdown
+    Hello, Attach, GetStatus, GetEndpoints, AddEndpoint, DelEndpoint, GetLimits, SetLimits, GetConn, Monitor,
+    GetNeighbours, FlushNeighbours, Shutdown
 ]
 
 
@@ -345,10 +386,15 @@ class Status(Message, frozen=True):
     sessions: tuple[SessionInfo, ...]
     endpoints: tuple[Endpoint, ...]
     limits: Limits
+    memory: Memory = Memory()
 
 
 class Endpoints(Message, frozen=True):
     endpoints: tuple[Endpoint, ...]
+
+
+class Neighbours(Message, frozen=True):
+    neighbours: tuple[NeighbourInfo, ...]
 
 
 class LimitsReply(Message, frozen=True):
@@ -381,8 +427,9 @@ class WorkerUp(Message, frozen=True):
 
 
 Reply = Union[
-    Welcome, Done, Failure, Attached, Status, Endpoints, LimitsReply, ConnReply, Events, WorkerDown, WorkerUp
-]
+    Welcome, Done, Failure, Attached, Status, Endpoints, LimitsReply, ConnReply, Events, Neighbours, WorkerDown,
+    WorkerUp,
+]  # fmt: skip
 
 
 # ------------------------------------------------------------------------------------------------------ control rings
@@ -437,6 +484,16 @@ class PathCommand(Message, frozen=True):
     remote_port: int = 0
 
 
+class Neighbour(Message, frozen=True):
+    """An order about a neighbour, or about an address of ours (probe, ready, announce); as sn_neigh_op."""
+
+    op: str  # put, fail, forget, ask, stale, probe, ready, announce
+    port: int
+    address: str
+    mac: str = ""
+    hold_ms: int = 0
+
+
 class Query(Message, frozen=True):
     """Asks for a `Snapshot`. conn: of this one connection only, 0: of all."""
 
@@ -460,8 +517,8 @@ class Halt(Message, frozen=True):
 
 
 ToWorker = Union[
-    AttachChannel, DetachChannel, PutEndpoint, RemoveEndpoint, PutLimits, Watch, PathCommand, Query, SiblingRestarted,
-    Drain, Halt,
+    AttachChannel, DetachChannel, PutEndpoint, RemoveEndpoint, PutLimits, Watch, PathCommand, Neighbour, Query,
+    SiblingRestarted, Drain, Halt,
 ]  # fmt: skip
 
 
@@ -494,6 +551,19 @@ class PathEvents(Message, frozen=True):
     lost: int = 0
 
 
+class NeighbourNews(msgspec.Struct, frozen=True):
+    """What a worker has to tell of a neighbour, or of who claims our address (conflict)."""
+
+    kind: str  # asked, heard, silent, in-use, conflict
+    port: int
+    address: str
+    mac: str
+
+
+class NeighbourReport(Message, frozen=True):
+    news: tuple[NeighbourNews, ...]
+
+
 class PathDone(Message, frozen=True):
     """errno 0: done."""
 
@@ -509,7 +579,9 @@ class WorkerError(Message, frozen=True):
     error: str
 
 
-FromWorker = Union[Ready, ChannelAttached, ChannelDetached, Snapshot, PathEvents, PathDone, Drained, WorkerError]
+FromWorker = Union[
+    Ready, ChannelAttached, ChannelDetached, Snapshot, PathEvents, NeighbourReport, PathDone, Drained, WorkerError
+]
 
 encoder = msgspec.msgpack.Encoder()
 request_decoder = msgspec.msgpack.Decoder(Request)

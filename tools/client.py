@@ -58,6 +58,13 @@ class Client:
         request = messages.SetLimits(subflows, add_addr_accepted, ndiffports)
         return self.ask(request, messages.LimitsReply).limits
 
+    def neighbours(self) -> tuple[messages.NeighbourInfo, ...]:
+        return self.ask(messages.GetNeighbours(), messages.Neighbours).neighbours
+
+    def flush_neighbours(self, address: str = "") -> tuple[messages.NeighbourInfo, ...]:
+        """Of one address, or all; the table afterwards."""
+        return self.ask(messages.FlushNeighbours(address), messages.Neighbours).neighbours
+
     def monitor(self, begun: Callable[[], None] = lambda: None) -> Iterator[messages.Events]:
         """What happens to connections and paths after `begun` was called, until the instance is gone."""
         self.ask(messages.Monitor(), messages.Done)

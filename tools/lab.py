@@ -6,8 +6,11 @@
 
 What enters the router by rh<i> leaves by rp<i> and the other way round, whatever the destination: a path is chosen by
 the interface, so a subflow from h2 to the peer's first address travels over path 2. Each egress of the router is
-shaped. Everything is made on entry and removed on exit, also after an exception or Ctrl-C; what a killed run left
-behind is removed by the next one. Needs root.
+shaped. With splice=True every path is cut between router and peer: what leaves by rp<i> comes out at f<i>, and e<i>
+leads to p<i>, both in the router's namespace, for a program that joins them.
+
+Everything is made on entry and removed on exit, also after an exception or Ctrl-C; what a killed run left behind is
+removed by the next one. Needs root.
 """
 
 from __future__ import annotations
@@ -26,11 +29,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Literal, Self
+from typing import IO, Any, Literal, Protocol, Self
 
 NAME = re.compile(r"^snt-(\d+)-[0-9a-f]+-(host|net|peer)$")
 PEER = str(Path(__file__).resolve().with_name("lab_peer.py"))
 NEEDED = ("ip", "tc", "ethtool", "nstat")
+OFFLOADS = ("tx", "off", "rx", "off", "tso", "off", "gso", "off", "gro", "off")
 Family = Literal["ipv4", "ipv6"]
 ANY: dict[Family, str] = {"ipv4": "0.0.0.0", "ipv6": "::"}  # what a listener of the kernel binds to
 
@@ -91,9 +95,11 @@ class Lab:
         burst: int = 32768,
         mtu: int = 1500,
         ipv6: bool = False,
+        splice: bool = False,
     ):
         self.paths = paths
         self.ipv6 = ipv6
+        self.splice = splice
         self.rate_mbit = rate_mbit
         self.queue_ms = queue_ms
         self.burst = burst
@@ -154,7 +160,10 @@ class Lab:
         self.sysctl(self.net, {"net.ipv4.ip_forward": 1, "net.ipv4.conf.all.send_redirects": 0})
         for i in self.indices:
             _run("ip", "link", "add", f"h{i}", "netns", self.host, "type", "veth", "peer", f"rh{i}", "netns", self.net)
-            _run("ip", "link", "add", f"p{i}", "netns", self.peer, "type", "veth", "peer", f"rp{i}", "netns", self.net)
+            end = f"e{i}" if self.splice else f"rp{i}"
+            _run("ip", "link", "add", f"p{i}", "netns", self.peer, "type", "veth", "peer", end, "netns", self.net)
+        if self.splice:
+            self._build_cuts()
         self.batch(self.host, ["link set lo up", *(line for i in self.indices for line in self._end("h", 1, 2, i))])
         self.batch(self.peer, ["link set lo up", *(line for i in self.indices for line in self._end("p", 2, 1, i))])
         self.batch(self.net, ["link set lo up", *(line for i in self.indices for line in self._router(i))])
@@ -166,11 +175,19 @@ class Lab:
             (self.net, [f"r{side}{i}" for side in "hp" for i in self.indices]),
         ):
             for name in names:
-                self.run(namespace, "ethtool", "-K", name, *"tx off rx off tso off gso off gro off".split())
+                self.run(namespace, "ethtool", "-K", name, *OFFLOADS)
         if self.rate_mbit:
             self.shape(self.rate_mbit)
         self.run(self.peer, "ip", "mptcp", "limits", "set", "subflow", "8", "add_addr_accepted", "8")
         self._holder = self.popen(self.net, "sleep", "infinity")
+
+    def _build_cuts(self) -> None:
+        """Ends that nobody speaks through but the program that joins them."""
+        cuts = [f"{letter}{i}" for letter in "ef" for i in self.indices]
+        self.batch(self.net, [f"link add rp{i} type veth peer name f{i}" for i in self.indices])
+        self.batch(self.net, [f"link set {name} mtu {self.mtu} arp off addrgenmode none up" for name in cuts])
+        for name in cuts:
+            self.run(self.net, "ethtool", "-K", name, *OFFLOADS)
 
     def _loss_based(self, namespace: str) -> None:
         """Cubic as the default, or reno where a namespace may not choose cubic (tcp_allowed_congestion_control)."""
@@ -347,10 +364,20 @@ class Side:
     mptcp: bool | None = None
 
 
+class Programs(Protocol):
+    """What can run programs in namespaces: Lab, and others like it."""
+
+    def popen(
+        self, namespace: str, *args: str, stdout: int | IO[Any] | None = None, stderr: int | IO[Any] | None = None
+    ) -> subprocess.Popen[Any]: ...
+
+
 class KernelProcess:
     """lab_peer.py in a namespace: a program on the kernel's sockets, spoken to through its JSON lines."""
 
-    def __init__(self, lab: Lab, namespace: str, port: int, role: str, address: str, do: str, size: int, *options: str):
+    def __init__(
+        self, lab: Programs, namespace: str, port: int, role: str, address: str, do: str, size: int, *options: str
+    ):
         self.what = f"{role} in {namespace}"
         self.process = lab.popen(
             namespace, sys.executable, "-I", PEER, role, address, str(port), "--do", do, "--bytes", str(size), *options,

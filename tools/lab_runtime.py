@@ -13,12 +13,12 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 from sennit.shm import messages
 from sennit.tools.client import Client
 from sennit.tools.errors import ToolError
-from sennit.tools.lab import Family, Lab
+from sennit.tools.lab import Family, Programs
 
 START_S = 30.0
 
@@ -28,11 +28,32 @@ def command(*args: str) -> list[str]:
     return [sys.executable, "-P", "-m", "sennit.tools.cli", *args]
 
 
+class Place(Programs, Protocol):
+    """Where a runtime can live: a namespace and the interfaces in it that become its ports."""
+
+    @property
+    def host(self) -> str: ...
+    @property
+    def ports(self) -> list[str]: ...
+    @property
+    def indices(self) -> range: ...
+    def host_address(self, path: int, family: Family = "ipv4") -> str: ...
+
+
 class Runtime:
     """Context manager: `sennit up` on entry, ready when every worker runs; ordered stop on exit."""
 
-    def __init__(self, lab: Lab, *, lcores: str = "0", name: str | None = None, extra: Sequence[str] = ()):
+    def __init__(
+        self,
+        lab: Place,
+        *,
+        lcores: str = "0",
+        name: str | None = None,
+        extra: Sequence[str] = (),
+        ports: Sequence[str] = (),
+    ):
         self.lab = lab
+        self.ports = list(ports or lab.ports)
         self.lcores = lcores
         self.name = name or f"lab-{os.getpid()}-{secrets.token_hex(2)}"
         self.extra = list(extra)
@@ -58,7 +79,7 @@ class Runtime:
         return self.status().pid
 
     def start(self) -> None:
-        ports = [word for port in self.lab.ports for word in ("--port", port)]
+        ports = [word for port in self.ports for word in ("--port", port)]
         self._process = self.lab.popen(
             self.lab.host, *command("up", "--name", self.name, "--lcores", self.lcores, *ports, *self.extra),
             stdout=self._log, stderr=subprocess.STDOUT,

@@ -197,6 +197,12 @@ def fill(cdata: Any, direction: Direction) -> None:
     cdata.down = not direction.up
 
 
+def fill_box(cdata: Any, box: sim_driver.Box) -> None:
+    """Into a `struct sn_sim_box`."""
+    for name in box.__struct_fields__:
+        setattr(cdata, name, getattr(box, name))
+
+
 def words(direction: Direction) -> str:
     """A short form for people: "100 Mbit/s 5 ms loss 1 %"."""
     from sennit.tools import units

@@ -56,6 +56,9 @@ class Emulator:
                     f"link '{link.name}' cannot be opened",
                 )
                 self.apply(index, (0, 1), Shape())
+                box = ffi.new("struct sn_sim_box *")
+                link_spec.fill_box(box, link.box.native())
+                check(lib.sn_netlab_set_box(self._native, index, box), f"the box of link '{link.name}'")
         finally:
             os.close(namespace)
         lib.sn_netlab_prepare(self._native, lab.realtime)

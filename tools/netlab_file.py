@@ -12,6 +12,7 @@ import msgspec
 
 from sennit.tools import link_spec, sim_driver
 from sennit.tools.link_spec import Direction, LinkError, Quantity, Shape
+from sennit.tools.sim_scenario import Box
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,23}")
 INTERFACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,14}")
@@ -60,6 +61,7 @@ class Link(Shape, frozen=True, forbid_unknown_fields=True, omit_defaults=True, k
     name: str = ""
     ab: Shape = Shape()
     ba: Shape = Shape()
+    box: Box = Box()  # a middlebox in front of both directions, as in the simulator's scenarios
 
 
 class Event(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -91,6 +93,7 @@ class Wire(msgspec.Struct, frozen=True):
     a: End
     b: End
     shape: tuple[Shape, Shape]
+    box: Box = Box()
 
     @property
     def mtu(self) -> int:
@@ -179,7 +182,9 @@ def _wire(link: Link, number: int) -> Wire:
             link_spec.resolve(shape)
     except LinkError as error:
         raise LinkError(f"link '{name}': {error}") from None
-    return Wire(name, _end(link.a, name), _end(link.b, name), shapes)
+    if link.box.nat:
+        raise LinkError(f"link '{name}': only the simulator has this NAT; make a host forward, with nftables")
+    return Wire(name, _end(link.a, name), _end(link.b, name), shapes, link.box)
 
 
 def check(file: File, name: str) -> Lab:
@@ -245,6 +250,7 @@ def scenario(lab: Lab, **rest: Any) -> sim_driver.Scenario:
     return sim_driver.Scenario(
         ab=tuple(link_spec.for_simulator(direction) for direction in sides[0]),
         ba=tuple(link_spec.for_simulator(direction) for direction in sides[1]),
+        box=tuple(link.box.native() for link in lab.links),
         event=tuple(sim_driver.Event(at, i, sim_driver.UP if up else sim_driver.DOWN) for at, i, up in sorted(down)),
         mtu=lab.links[0].mtu,
         **{"seed": lab.seed, **rest},

@@ -55,6 +55,8 @@ def status(shown: messages.Status, max_conns: int) -> RenderableType:
     ]  # fmt: skip
     if shown.sessions:
         parts.append(_sessions(shown.sessions))
+    if shown.memory.bytes_per_connection:
+        parts.append(_memory(shown.memory))
     parts.append(_conns(shown, max_conns))
     parts.append(endpoints(shown.endpoints))
     parts.append(limits(shown.limits))
@@ -79,13 +81,14 @@ def _workers(workers: Sequence[messages.WorkerInfo]) -> Table:
 
 def _ports(ports: Sequence[messages.PortInfo]) -> Table:
     made = table(
-        "Ports", "#", "name", "driver", "address", "gateway", "mtu", "queues", "steering", "rx pkts", "tx pkts",
-        "missed", left=("name", "driver", "address", "gateway", "steering"),
+        "Ports", "#", "name", "driver", "address", "gateway", "mtu", "queues", "steering", "offload",
+        "rx pkts", "tx pkts", "missed", left=("name", "driver", "address", "gateway", "steering", "offload"),
     )  # fmt: skip
     for p in ports:
         made.add_row(
-            str(p.index), p.name, p.driver, "\n".join(p.addresses), "\n".join(p.gateways) or "-", str(p.mtu),
-            str(p.queues), p.steering, units.short(p.rx_packets), units.short(p.tx_packets), units.short(p.rx_missed),
+            str(p.index), f"{p.name} vlan {p.vlan}" if p.vlan else p.name, p.driver, "\n".join(p.addresses),
+            "\n".join(p.gateways) or "-", str(p.mtu), str(p.queues), p.steering, "\n".join(p.offloads) or "software",
+            units.short(p.rx_packets), units.short(p.tx_packets), units.short(p.rx_missed),
         )  # fmt: skip
     return made
 
@@ -97,6 +100,14 @@ def _sessions(sessions: Sequence[messages.SessionInfo]) -> Table:
             str(s.session), str(s.pid), str(s.uid), s.name or "-", units.size(s.shm_bytes), units.span(s.age_s)
         )
     return made
+
+
+def _memory(m: messages.Memory) -> Text:
+    return Text.assemble(
+        ("Memory  ", "bold"),
+        f"{m.bytes_per_connection} B per quiet connection, {m.bytes_per_subflow} B per further subflow; "
+        f"tables {units.size(m.tables_used_bytes)} of {units.size(m.tables_bytes)}, buffers apart",
+    )
 
 
 def _conns(shown: messages.Status, max_conns: int) -> RenderableType:
@@ -168,6 +179,34 @@ def limits(shown: messages.Limits) -> RenderableType:
         ("Limits:", "bold"),
         f" subflow {shown.subflows} add_addr_accepted {shown.add_addr_accepted} ndiffports {shown.ndiffports}",
     )
+
+
+def neighbours(shown: Sequence[messages.NeighbourInfo], ports: Sequence[messages.PortInfo]) -> RenderableType:
+    if not shown:
+        return Text("Neighbours: none", style="bold")
+    names = {p.index: p.name for p in ports}
+    made = table(
+        "Neighbours", "address", "port", "mac", "state", "for", "heard", left=("address", "port", "mac", "state")
+    )
+    for n in shown:
+        heard = "-" if n.confirmed_s is None else f"{units.span(n.confirmed_s)} ago"
+        made.add_row(
+            n.address, names.get(n.port, str(n.port)), n.mac or "-", neighbour_state(n.state), units.span(n.since_s),
+            heard,
+        )  # fmt: skip
+    return made
+
+
+def neighbour_state(word: str) -> Text:
+    return Text(word, style={"REACHABLE": "green", "FAILED": "red"}.get(word, "yellow"))
+
+
+def routes(rows: Sequence[Sequence[str]]) -> RenderableType:
+    """Rows of destination, router, port, source address, origin."""
+    made = table("Routes", *(columns := ("destination", "via", "port", "source", "kind")), left=columns)
+    for row in rows:
+        made.add_row(*row)
+    return made
 
 
 # ---------------------------------------------------------------------------------------------------------------- top

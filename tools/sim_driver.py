@@ -52,6 +52,8 @@ class Box(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     coalesce: int = 0
     coalesce_ns: int = 0
     rewrite_max: int = 0
+    mtu: int = 0
+    fragment: int = 0
     mangle: float = 0.0
     rewrite: float = 0.0
 
@@ -75,7 +77,7 @@ class Event(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     host: int = 0
 
 
-DOWN, UP, REBIND, POOL, FORWARD, FREEZE, NO_READ, STOP, CLOCK, DIE, STALL = range(1, 12)
+DOWN, UP, REBIND, POOL, FORWARD, FREEZE, NO_READ, STOP, CLOCK, DIE, STALL, FLOOD = range(1, 13)
 EVENTS_MAX = 32
 ALLOW_ERRORS, ALLOW_BYTES = 1, 2
 STEERING = {"rss": 0, "blocks": 1, "first": 2}
@@ -135,6 +137,8 @@ class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
     msg_every_ns: int = 0
     ecn: int = 0
     pacing: bool = False
+    single: bool = False  # ports take single segments only
+    rx_wait_ns: int = 0  # frames wait so long for others, and are received in bursts
     trace_ns: int = 0
     trace: str = ""
     cc: str = ""

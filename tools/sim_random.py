@@ -217,6 +217,8 @@ def tcp(seed: int) -> driver.Scenario:
         pacing=r.random() < 0.3,
         cc=r.choice(CONTROLS),
         cc_b=r.choice(CONTROLS),
+        single=r.random() < 0.2,
+        rx_wait_ns=r.choice((0, 0, 50_000, 300_000)),
     )
 
 
@@ -279,6 +281,8 @@ def mptcp(seed: int) -> driver.Scenario:
         ecn=r.choice((0, 0, 1, 2, 3)),
         pacing=r.random() < 0.3,
         cc=r.choice(CONTROLS),
+        single=r.random() < 0.2,
+        rx_wait_ns=r.choice((0, 0, 50_000, 300_000)),
     )
 
 

@@ -90,6 +90,8 @@ class Box(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     drop_options: bool = False  # coalescing keeps the first segment's MPTCP options only
     rewrite: float = 0.0
     rewrite_max: int = 0
+    mtu: int = 0
+    fragment: int = 0  # IP fragments of so many bytes, a multiple of 8
 
     def native(self) -> driver.Box:
         flags = (driver.NAT if self.nat else 0) | (driver.SEQ if self.sequence else 0)
@@ -107,6 +109,8 @@ class Box(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             coalesce_ns=round(self.coalesce_ms * driver.MS) if self.coalesce else 0,
             rewrite=self.rewrite,
             rewrite_max=self.rewrite_max,
+            mtu=self.mtu,
+            fragment=self.fragment,
         )
 
 
@@ -130,6 +134,7 @@ WHAT = {
     "clock-jump": driver.CLOCK,
     "application-dies": driver.DIE,
     "ack-stalls": driver.STALL,
+    "syn-flood": driver.FLOOD,
 }
 HOSTS = {"client": 0, "server": 1}
 
@@ -150,6 +155,7 @@ class Event(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         "clock-jump",
         "application-dies",
         "ack-stalls",
+        "syn-flood",
     ]
     path: int = 0
     host: Literal["client", "server"] = "client"
@@ -157,6 +163,7 @@ class Event(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     worker: int = 0
     share: float = 1.0  # of the allocations that fail
     jump_ms: float = 0.0
+    per_s: int = 10_000  # SYNs of a flood
 
     def native(self) -> list[driver.Event]:
         at, lasts = round(self.at_ms * driver.MS), round(self.for_ms * driver.MS)
@@ -167,6 +174,7 @@ class Event(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             driver.POOL: round(self.share * 1000),
             driver.STOP: self.worker,
             driver.CLOCK: round(self.jump_ms * driver.MS),
+            driver.FLOOD: self.per_s,
         }.get(what, 0)
         return [driver.Event(at, self.path, what, lasts, arg, host)]
 
@@ -280,7 +288,7 @@ def load(name: Path) -> File:
         return msgspec.toml.decode(name.read_bytes(), type=File, strict=False)
     except msgspec.ValidationError as error:
         raise UsageError(f"{name}: {error}") from None
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{name}: not TOML: {error}") from None
     except OSError as error:
         raise UsageError(f"{name}: {error.strerror}") from None

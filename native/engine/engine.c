@@ -248,15 +248,30 @@ uint32_t sn_engine_events(struct sn_engine *e, struct sn_pm_event *out, uint32_t
 
 sn_time sn_engine_events_due(const struct sn_engine *e)
 {
-	return e->mptcp.event_n ? e->mptcp.event_due : SN_TIME_NEVER;
+	return SN_MIN(e->mptcp.event_n ? e->mptcp.event_due : SN_TIME_NEVER, sn_net_news_due(e));
 }
 
 bool sn_engine_events_ask(struct sn_engine *e, sn_time now)
 {
+	bool news = sn_net_news_ask(e, now);
+
 	if (SN_LIKELY(!e->mptcp.event_n) || now < e->mptcp.event_due)
-		return false;
+		return news;
 	e->mptcp.event_due = now + SN_PM_EVENTS_SOON;
 	return true;
+}
+
+void sn_engine_news_watch(struct sn_engine *e) { sn_net_news_watch(e); }
+
+uint32_t sn_engine_news(struct sn_engine *e, struct sn_neigh_news *out, uint32_t n)
+{
+	return sn_net_news_take(e, out, n);
+}
+
+enum sn_err sn_engine_order(struct sn_engine *e, const struct sn_neigh_order *order, sn_time now)
+{
+	e->now = now;
+	return sn_net_order(e, order, now);
 }
 
 void sn_engine_emit(struct sn_engine *e, const struct sn_tx *tx)

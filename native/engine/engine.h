@@ -121,10 +121,16 @@ enum sn_err sn_engine_pm_command(struct sn_engine *e, const struct sn_pm_command
 /* Events of connections and paths: a bounded queue, filled only while somebody watches. */
 void sn_engine_watch(struct sn_engine *e, bool on);
 uint32_t sn_engine_events(struct sn_engine *e, struct sn_pm_event *out, uint32_t n, uint64_t *lost);
-/* When they should be taken: soon after the first, at once when the queue fills up; SN_TIME_NEVER: there are none. */
+/* When they should be taken: soon after the first, at once when the queue fills up; SN_TIME_NEVER: there are none.
+ * Those of neighbours as well. */
 sn_time sn_engine_events_due(const struct sn_engine *e);
 /* They are due: says so once, then not for a while. */
 bool sn_engine_events_ask(struct sn_engine *e, sn_time now);
+
+/* Neighbours and our addresses (abi/32_neigh.h): told from the first watch on, ordered by the control process. */
+void sn_engine_news_watch(struct sn_engine *e);
+uint32_t sn_engine_news(struct sn_engine *e, struct sn_neigh_news *out, uint32_t n);
+enum sn_err sn_engine_order(struct sn_engine *e, const struct sn_neigh_order *order, sn_time now);
 
 /* Views. conn_info fills at most n records starting at table index *cursor, returns how many, advances *cursor
  * (UINT32_MAX at the end). */

@@ -24,15 +24,20 @@ uint64_t sn_engine_counter(const struct sn_engine *e, uint32_t i)
 /* One row per slab that is worth a line in `sennit status`. */
 static const struct {
 	const char *name;
-	size_t offset;
+	size_t offset; /* of its slab */
+	size_t heads;  /* of the mask of its hash table, 0: it has none */
+	size_t beside; /* bytes per record that lie in arrays of their own */
 } table[] = {
-	{"connections", offsetof(struct sn_engine, mptcp.conns)},
-	{"subflows", offsetof(struct sn_engine, mptcp.subflows)},
-	{"chunks", offsetof(struct sn_engine, mptcp.chunks)},
-	{"listeners", offsetof(struct sn_engine, mptcp.listeners)},
-	{"tcp", offsetof(struct sn_engine, tcp.conns)},
-	{"segments", offsetof(struct sn_engine, tcp.segs)},
-	{"flows", offsetof(struct sn_engine, net.nodes)},
+	{"connections", offsetof(struct sn_engine, mptcp.conns), offsetof(struct sn_engine, mptcp.bucket_mask),
+	 sizeof *((const struct sn_mptcp *)0)->generation},
+	{"subflows", offsetof(struct sn_engine, mptcp.subflows), 0, 0},
+	{"chunks", offsetof(struct sn_engine, mptcp.chunks), 0, 0},
+	{"sent", offsetof(struct sn_engine, mptcp.sents), 0, 0},
+	{"listeners", offsetof(struct sn_engine, mptcp.listeners), 0, 0},
+	{"tcp", offsetof(struct sn_engine, tcp.conns), 0, 0},
+	{"segments", offsetof(struct sn_engine, tcp.segs), 0, 0},
+	{"bbr", offsetof(struct sn_engine, tcp.bbr), 0, 0},
+	{"flows", offsetof(struct sn_engine, net.nodes), offsetof(struct sn_engine, net.bucket_mask), 0},
 };
 enum { TABLES = sizeof table / sizeof table[0] };
 
@@ -43,7 +48,12 @@ uint32_t sn_engine_tables(const struct sn_engine *e, struct sn_table_info *out, 
 	uint32_t i;
 	for (i = 0; i < TABLES && i < n; i++) {
 		const struct sn_slab *s = (const void *)((const char *)e + table[i].offset);
-		out[i] = (struct sn_table_info){s->used, s->peak, s->count, s->item_size};
+		size_t beside = sizeof *s->next_free + table[i].beside;
+		if (table[i].heads) {
+			uint32_t mask = *(const uint32_t *)(const void *)((const char *)e + table[i].heads);
+			beside += ((size_t)mask * sizeof(void *) + s->count) / s->count;
+		}
+		out[i] = (struct sn_table_info){s->used, s->peak, s->count, s->item_size, (uint32_t)beside};
 	}
 	return i;
 }

@@ -29,8 +29,6 @@ static void file(struct sn_wheel *w, struct sn_timer *t)
 	int level = delta < SN_WHEEL_SLOTS ? 0 : (63 - __builtin_clzll(delta)) / LEVEL_BITS;
 	int slot = (int)(due >> (LEVEL_BITS * level)) & SLOT_MASK;
 	struct sn_timer *head = &w->slot[level][slot];
-	t->level = (uint8_t)level;
-	t->slot = (uint8_t)slot;
 	t->next = head;
 	t->prev = head->prev;
 	head->prev->next = t;
@@ -53,9 +51,12 @@ static void unlink_timer(struct sn_wheel *w, struct sn_timer *t)
 {
 	t->prev->next = t->next;
 	t->next->prev = t->prev;
-	struct sn_timer *head = &w->slot[t->level][t->slot];
-	if (head->next == head)
-		slot_empty(w, t->level, t->slot);
+	/* It was the last of its list: what is left is the head, of a slot or of those that are being fired just now. */
+	if (t->next == t->prev) {
+		uintptr_t index = ((uintptr_t)t->next - (uintptr_t)w->slot) / sizeof *t;
+		if (index < SN_WHEEL_LEVELS * SN_WHEEL_SLOTS)
+			slot_empty(w, (uint32_t)(index / SN_WHEEL_SLOTS), (uint32_t)(index % SN_WHEEL_SLOTS));
+	}
 	t->next = t->prev = NULL;
 }
 

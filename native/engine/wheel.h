@@ -13,8 +13,8 @@ struct sn_timer {
 	struct sn_timer *next, *prev; /* NULL while not armed */
 	sn_time at;
 	void (*fire)(struct sn_timer *, sn_time now);
-	uint8_t level, slot;
 };
+_Static_assert(sizeof(struct sn_timer) == 32, "connections have many; and slots are found by a shift");
 
 enum { SN_WHEEL_SHIFT = 14, SN_WHEEL_LEVELS = 6, SN_WHEEL_SLOTS = 64 };
 

@@ -10,6 +10,7 @@
 
 #include "abi/20_channel.h"
 #include "abi/30_info.h"
+#include "abi/32_neigh.h"
 
 _Static_assert(sizeof(struct sn_sqe) == 64, "shared layout");
 _Static_assert(sizeof(struct sn_cqe) == 64, "shared layout");

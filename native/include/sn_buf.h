@@ -103,10 +103,16 @@ struct sn_chunk {
 };
 
 /* A packet to send: headers in `hdr` (data/len cover Ethernet to the end of the TCP options), then up to SN_TX_REFS
- * pieces of payload that are sent from where they lie. */
-#define SN_TX_REFS 4
+ * pieces of payload that are sent from where they lie.
+ *
+ * A unit is several TCP segments in one: the payload of all of them behind the headers of the first, IP's lengths and
+ * PSH those of the whole. The port cuts it, by itself or with wire/split.h. Only ports that say so get units
+ * (struct sn_net_port_cfg). */
+#define SN_TX_REFS  4
+/* Payload of a unit, bytes: with 60 bytes of TCP header, its IPv4 total length still has 16 bits. */
+#define SN_UNIT_MAX (65535u - 20u - 60u)
 enum sn_tx_flags {
-	SN_TX_CSUM_DONE = 1 << 0, /* IP and L4 checksums are already in place */
+	SN_TX_CSUM_DONE = 1 << 0, /* IP and L4 checksums are already in place; of a unit: who cuts it makes them */
 	SN_TX_ECT0 = 1 << 1,      /* ECN-capable transport (RFC 3168 5) */
 	SN_TX_IPV6 = 1 << 2       /* the IP header is one of IPv6: there is no IP checksum */
 };
@@ -117,6 +123,9 @@ struct sn_tx {
 	uint8_t flags;
 	uint16_t l3_off, l4_off; /* from hdr->data; for checksum offload */
 	uint32_t payload_len;
+	uint16_t seg_size,
+		segs; /* a unit: payload of all its segments but the last, which has the rest, and their number;
+				  * else 0 */
 	struct {
 		const uint8_t *data;
 		uint32_t len;

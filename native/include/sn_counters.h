@@ -16,6 +16,7 @@
 	X(rx_bursts, "receive bursts that held at least one frame")               \
 	X(tx_packets, "frames handed to ports")                                   \
 	X(tx_bytes, "bytes of frames handed to ports")                            \
+	X(tx_units, "units of several segments handed to ports, to be cut there") \
 	X(tx_full, "frames dropped because a port's queue was full")              \
 	X(tx_nobuf, "frames not built because the pool was empty")                \
 	X(tx_no_route, "frames not sent: no way to the address from this port")   \
@@ -23,9 +24,19 @@
 	X(misdirected, "frames of another worker's connections that landed here") \
 	X(forward_full, "misdirected frames dropped: forward ring full")          \
 	X(rx_drop_eth, "not for us, or an unknown EtherType")                     \
+	X(rx_drop_vlan, "frames of a VLAN that is not the port's, or of none")    \
 	X(rx_drop_arp, "malformed ARP")                                           \
 	X(rx_drop_ip, "malformed IP header, bad checksum, not our address")       \
-	X(rx_drop_frag, "IP fragments (not supported yet)")                       \
+	X(rx_drop_frag, "malformed IP fragments, and those of packets given up")  \
+	X(frag_rx, "IP fragments received")                                       \
+	X(frag_done, "packets put together from fragments")                       \
+	X(frag_forwarded, "fragments handed to the worker that joins them")       \
+	X(frag_dup, "fragments received before")                                  \
+	X(frag_conflict, "packets given up: fragments overlap or contradict")     \
+	X(frag_too_big, "packets given up: too long or too many fragments")       \
+	X(frag_timeout, "packets given up: fragments missing")                    \
+	X(frag_evicted, "incomplete packets that made room for others")           \
+	X(frag_nobuf, "fragments dropped: packet buffers short")                  \
 	X(rx_drop_proto, "IP protocol nobody handles")                            \
 	X(rx_drop_icmp, "malformed ICMP")                                         \
 	X(rx_drop_tcp, "malformed TCP header or options, bad checksum")           \
@@ -34,10 +45,25 @@
 	X(arp_tx, "ARP packets sent")                                             \
 	X(icmp_echo, "ICMP echo requests answered")                               \
 	X(icmp_limited, "ICMP and ICMPv6 echo requests not answered: rate")      \
+	X(icmp_too_big, "echo requests not answered: the reply exceeds the MTU")  \
 	X(nd_rx, "IPv6 neighbour solicitations and advertisements received")      \
 	X(nd_tx, "IPv6 neighbour solicitations and advertisements sent")          \
 	X(icmp6_echo, "ICMPv6 echo requests answered")                            \
+	X(icmp_error_rx, "ICMP and ICMPv6 errors received")                       \
+	X(icmp_error_limited, "ICMP errors not looked at: rate")                  \
+	X(icmp_error_no_flow, "ICMP errors about no flow of ours")                \
+	X(icmp_error_forged, "ICMP errors not believed: nothing in flight is quoted (RFC 5927)") \
+	X(icmp_error_noted, "ICMP errors noted as the reason if the flow times out") \
+	X(icmp_error_ended, "connections and joins that an ICMP error kept from opening") \
+	X(pmtu_lowered, "path MTU lowered by Packet Too Big")                     \
+	X(pmtu_black_hole, "path MTU lowered because full segments vanished")     \
+	X(pmtu_probes, "segments sent to find out whether a path carries more")   \
+	X(pmtu_probes_lost, "of them those that did not arrive")                  \
+	X(pmtu_raised, "path MTU raised after a probe arrived")                   \
 	X(neigh_pending_drop, "packets dropped while a neighbour was unresolved") \
+	X(neigh_news_lost, "neighbour reports not made: rate, or nobody took them") \
+	X(addr_conflict, "packets of others that claim an address of ours")       \
+	X(addr_defended, "announcements in defence of an address")                \
 	X(tcp_rx_segments, "TCP segments received")                               \
 	X(tcp_tx_segments, "TCP segments sent")                                   \
 	X(tcp_retrans, "TCP segments sent again")                                 \
@@ -63,6 +89,22 @@
 	X(tcp_syn_drop, "SYN dropped: table or backlog full")                     \
 	X(tcp_syn_expired, "half-open connections given up: no third ACK came")   \
 	X(tcp_syn_evicted, "old half-open connections that made room for a SYN")  \
+	X(tcp_fastopen_asked, "SYNs sent that ask for a Fast Open cookie")          \
+	X(tcp_fastopen_sent, "SYNs sent with data (RFC 7413)")                    \
+	X(tcp_fastopen_acked, "SYNs sent with data that were acknowledged with it") \
+	X(tcp_fastopen_given, "Fast Open cookies given to peers")                 \
+	X(tcp_fastopen_taken, "SYNs received with data that was taken")           \
+	X(tcp_fastopen_refused, "SYNs received with a cookie that is not ours")   \
+	X(tcp_fastopen_muted, "servers to which SYNs with data get lost")         \
+	X(ListenOverflows, "SYN or third ACK dropped: nobody accepts")            \
+	X(SyncookiesSent, "SYNs answered by a cookie (RFC 4987)")                 \
+	X(SyncookiesRecv, "cookies that came back: connections made of them")     \
+	X(SyncookiesFailed, "third ACKs with a bad or old cookie")                \
+	X(tcp_cookie_strange, "cookies not sent: next hop unknown, limited rate") \
+	X(TCPKeepAlive, "keep-alive probes sent (RFC 1122 4.2.3.6)")              \
+	X(tcp_keep_timeout, "subflows ended: keep-alive was not answered")        \
+	X(tcp_user_timeout, "connections ended: the application's user timeout")  \
+	X(tcp_orphans_reset, "closing flows without an owner reset: too many")    \
 	X(tcp_probes, "zero-window probes sent")                                  \
 	X(tcp_active_opens, "connections and joins we opened")                    \
 	X(tcp_passive_opens, "connections and joins peers opened")                \

@@ -12,6 +12,7 @@
 
 #include "sn_base.h"
 #include "sn_buf.h"
+#include "wire/icmp_error.h"
 #include "wire/tcp.h"
 
 struct sn_engine;
@@ -29,19 +30,23 @@ enum sn_seg_kind {
 struct sn_opt_want {
 	enum sn_seg_kind kind;
 	uint32_t room; /* bytes left for MPTCP options, a multiple of 4 */
-	uint32_t ssn;  /* DATA: relative sequence number of the first byte (1 is the first after SYN) */
-	uint32_t len;  /* DATA: payload bytes */
-	uint64_t dsn;  /* DATA: as given to send() */
-	uint16_t
-		payload_sum; /* DATA, if the subflow asked for checksums: ones' complement sum of the payload, not inverted */
+	/* DATA: what the options speak of. It is the segment's payload or, if `unit`, that of all segments of the unit that
+	 * it left in, each of which carries the same options; sent again, they still speak of the same bytes. */
+	uint32_t ssn;         /* relative sequence number of the first byte (1 is the first after SYN) */
+	uint32_t len;         /* bytes */
+	uint64_t dsn;         /* of the first byte, as given to send() */
+	uint16_t payload_sum; /* if the subflow asked for checksums: ones' complement sum of the bytes, not inverted */
+	bool unit;
 	bool retransmit;
+	bool sack; /* ACK: room that is left goes to selective acknowledgments */
 };
 
 struct sn_tcp_up {
 	/* Handshake done (client: SYN/ACK accepted; server: third ACK accepted). The client's third ACK is sent right after. */
 	void (*established)(struct sn_subflow *, sn_time now);
 	/* An acceptable segment arrived: its options, before its payload is queued. `payload` (or NULL) is the buffer that
-	 * will be queued: record the mapping in it. Called for SYN/ACK and third ACK before they take effect.
+	 * will be queued: record the mapping in it. Segments that were received as one run (input_run) are told once, with the
+	 * length of all and the first buffer. Called for SYN/ACK and third ACK before they take effect.
 	 * Returns false to have the segment dropped; the callee may have reset the subflow. */
 	bool (*segment)(struct sn_subflow *, const struct sn_tcp_seg *seg, struct sn_buf *payload, sn_time now);
 	/* In-order payload, ownership passes; a chain by `next`, never overlapping what was given before. */
@@ -62,6 +67,15 @@ struct sn_tcp_up {
 	/* Asked only while buffers are short: may in-order data be taken, ssn being the relative sequence number of its first
 	 * byte? What is refused was not acknowledged and comes again. May be NULL. */
 	bool (*admit)(struct sn_subflow *, const struct sn_buf *b, uint32_t ssn);
+	/* Fast Open (RFC 7413). The peer's SYN/ACK acknowledged the first `len` bytes of what went with our SYN; before
+	 * `established`. Relative sequence numbers count from behind them. */
+	void (*early_taken)(struct sn_subflow *, uint32_t len, sn_time now);
+	/* What came with a SYN whose cookie is good, before anything else; ownership passes. Counts in no relative sequence
+	 * number. The handshake is not over. */
+	void (*early_data)(struct sn_subflow *, struct sn_buf *b, sn_time now);
+	/* New data is about to be sent: how many of its `len` bytes may have the same options, and so be cut into segments
+	 * only by the port? Less than two segments: each is asked for on its own. NULL: all. */
+	uint32_t (*unit)(const struct sn_subflow *, uint64_t dsn, uint32_t len);
 	/* TCP could send without having been answered (pacing, a tail probe): a time to schedule as well. NULL: as `acked`. */
 	void (*room)(struct sn_subflow *, sn_time now);
 };
@@ -75,6 +89,28 @@ struct sn_tcp_open {
 	const char *cc;     /* "cubic" | "newreno" | "bbr" | "dctcp"; NULL: default */
 	uint32_t isn;       /* RFC 6528, made by the caller through sn_engine_isn() */
 	uint32_t rcv_space; /* largest window that will ever be advertised: chooses the window scale */
+	/* RFC 7413. Active: asks for a cookie, or sends `early` (or NULL) with the SYN if there is one; its first piece, as
+	 * much as fits. Passive: gives cookies and takes data. */
+	bool fastopen;
+	struct sn_chunk *early;
+	bool answered; /* passive: a cookie, which is `isn`, was the SYN/ACK */
+};
+
+/* SYN cookies (RFC 4987 3.6): SYN/ACKs that leave nothing behind. What the handshake agreed on is told by the third ACK. */
+enum sn_cookie {
+	SN_COOKIE_BAD,
+	SN_COOKIE_LATER, /* a segment of somebody who has a cookie, but not his first */
+	SN_COOKIE_GOOD
+};
+struct sn_tcp_cookie_ops {
+	/* The sequence number to answer a SYN with. */
+	uint32_t (*make)(const struct sn_engine *, const struct sn_flow *, const struct sn_tcp_seg *syn, sn_time now);
+	/* Sends the SYN/ACK: o->isn is the cookie, `wnd` the window, `opts` the owner's options (padded). */
+	void (*send)(struct sn_engine *, const struct sn_tcp_open *o, const struct sn_tcp_seg *syn, uint32_t wnd,
+		     const uint8_t *opts, uint32_t opt_len, sn_time now);
+	/* Is what this ACK acknowledges a cookie of ours? Fills in the SYN as far as it is remembered, for accept(). */
+	enum sn_cookie (*open)(const struct sn_engine *, const struct sn_flow *, const struct sn_tcp_seg *ack,
+			       struct sn_tcp_seg *syn, sn_time now);
 };
 
 struct sn_tcp_estimate {
@@ -82,6 +118,7 @@ struct sn_tcp_estimate {
 	uint32_t cwnd, in_flight;           /* bytes */
 	uint32_t ssthresh;
 	uint32_t mss;           /* payload bytes per full segment, MPTCP option reserve subtracted */
+	uint32_t pmtu;          /* what the path is taken to carry, L3 bytes */
 	uint64_t delivery_rate; /* bytes/s, 0: unknown */
 	uint64_t bytes_sent, bytes_acked, bytes_received, bytes_retrans;
 	uint64_t segs_sent, segs_received, retrans, rtos;
@@ -108,17 +145,29 @@ struct sn_tcp_sent {
 	uint32_t len;    /* bytes from the one asked for to the end of the segment */
 };
 
+/* What an application may set of a flow; 0: off. */
+struct sn_tcp_tune {
+	sn_time keep_idle, keep_interval; /* keep-alive, RFC 1122 4.2.3.6 */
+	uint8_t keep_count;
+	sn_time user_timeout; /* takes the place of R2 (RFC 9293 3.8.3, RFC 5482) */
+};
+
 enum sn_tcp_close { SN_TCP_CLOSE_ORDERLY, SN_TCP_CLOSE_RESET };
 
 struct sn_tcp_ops {
 	const char *name;
 	/* Active open: takes a record, inserts it in the demultiplexer, sends SYN. NULL: limit reached. */
 	struct sn_tcp *(*open)(struct sn_engine *, const struct sn_tcp_open *, sn_time now);
-	/* Passive open for a SYN that the owner accepted: takes a record in SYN_RCVD and sends SYN/ACK. */
+	/* Passive open for a SYN that the owner accepted: takes a record in SYN_RCVD and sends SYN/ACK, unless it was answered
+	 * by a cookie. */
 	struct sn_tcp *(*accept)(struct sn_engine *, const struct sn_tcp_open *, const struct sn_tcp_seg *syn,
 				 sn_time now);
 	/* One segment for this flow. buf->data/len cover the TCP payload already; ownership passes. */
 	void (*input)(struct sn_tcp *, const struct sn_tcp_seg *, struct sn_buf *, sn_time now);
+	/* Several at once that follow each other, at least two, in a chain by `next`: header and options are the same for
+	 * all, but for the number and PSH, which only the last may have. seg is the first's, with the last's flags and the
+	 * length of all. */
+	void (*input_run)(struct sn_tcp *, const struct sn_tcp_seg *, struct sn_buf *chain, sn_time now);
 	/* Payload bytes that may be sent right now: min(cwnd - in flight, peer window unless shared). */
 	uint32_t (*room)(struct sn_tcp *, sn_time now);
 	/* Sends `len` (<= room) bytes at `offset` into `first` and on through first->next; dsn belongs to the first byte.
@@ -132,6 +181,7 @@ struct sn_tcp_ops {
 	void (*ack_now)(struct sn_tcp *, sn_time now);
 	/* Sends an ACK-eliciting empty segment below snd_una (window probe, keepalive). */
 	void (*probe)(struct sn_tcp *, sn_time now);
+	void (*tune)(struct sn_tcp *, const struct sn_tcp_tune *, sn_time now);
 	/* The path is known to work again: forgets the backed-off timer and sends what was lost now. */
 	void (*kick)(struct sn_tcp *, sn_time now);
 	/* Half-close: FIN after everything sent so far. */
@@ -159,9 +209,13 @@ struct sn_tcp_ops {
 	/* Buffers are short: drops out-of-order queues of more than `most` buffers that wait for the same byte as at the last
 	 * call, and all of more than `hog`. May be NULL. */
 	void (*prune)(struct sn_engine *, uint32_t most, uint32_t hog);
-	/* Nobody answers at this next hop of `port`: flows through it that are still in SYN_SENT end
-	 * with SN_E_HOSTUNREACH if that stays so, established ones go on (RFC 1122 4.2.3.9: soft). May be NULL. */
+	/* Nobody answers at this next hop of `port`, however often it is asked: flows through it that are still in SYN_SENT
+	 * end with SN_E_HOSTUNREACH, established ones go on (RFC 1122 4.2.3.9: soft). May be NULL. */
 	void (*unreachable)(struct sn_engine *, uint16_t port, const struct sn_addr *hop, sn_time now);
+	const struct sn_tcp_cookie_ops *cookie; /* NULL: there are none */
+	/* Somebody on the path says that a segment of this flow did not get through. Believed only if the quoted sequence number
+	 * is in flight. May be NULL. */
+	void (*error)(struct sn_tcp *, const struct sn_icmp_error *, sn_time now);
 };
 
 /* Or'ed into the opt_reserve of set_shared_window: the options on data carry a checksum, so want.payload_sum is needed

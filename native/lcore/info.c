@@ -24,6 +24,18 @@ uint32_t sn_worker_events(struct sn_worker *w, struct sn_pm_event *out, uint32_t
 	return sn_engine_events(w->engine, out, n, lost);
 }
 
+void sn_worker_news_watch(struct sn_worker *w) { sn_engine_news_watch(w->engine); }
+
+uint32_t sn_worker_news(struct sn_worker *w, struct sn_neigh_news *out, uint32_t n)
+{
+	return sn_engine_news(w->engine, out, n);
+}
+
+int sn_worker_order(struct sn_worker *w, const struct sn_neigh_order *order)
+{
+	return sn_engine_order(w->engine, order, w->now);
+}
+
 void sn_worker_drain(struct sn_worker *w) { sn_engine_drain(w->engine, w->now); }
 
 void sn_worker_abort(struct sn_worker *w)

@@ -43,3 +43,11 @@ int sn_link_offload(const char *ifname, const char *what, int on)
 	rc = call(ifname, lro ? ETHTOOL_SFLAGS : ETHTOOL_SGRO, &value);
 	return rc < 0 ? rc : on;
 }
+
+int sn_link_up(const char *ifname)
+{
+	uint32_t value = 0;
+	int rc = call(ifname, ETHTOOL_GLINK, &value);
+
+	return rc < 0 ? rc : value != 0;
+}

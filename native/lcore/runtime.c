@@ -64,6 +64,13 @@ static void engine_cfg(struct sn_runtime *rt)
 	e->limits.add_addr_accepted = c->limit_add_addr;
 	if (c->rto_min_us)
 		e->tcp.rto_min = c->rto_min_us * SN_USEC;
+	if (c->time_wait_ms)
+		e->tcp.time_wait = c->time_wait_ms * SN_MSEC;
+	if (c->fin_wait_ms)
+		e->tcp.fin_wait = c->fin_wait_ms * SN_MSEC;
+	set(&e->tcp.max_orphans, c->max_orphans);
+	if (c->cookies)
+		e->tcp.cookies = (uint8_t)(c->cookies - SN_COOKIES_CFG_OFF + SN_COOKIES_OFF);
 	if (c->sched)
 		e->sched = c->sched;
 	e->csum = c->csum;
@@ -138,6 +145,7 @@ static enum sn_err open_ports(struct sn_runtime *rt, const struct sn_port_cfg *p
 			.device = c->device,
 			.ifindex = c->ifindex,
 			.mtu = c->mtu,
+			.vlan = c->vlan,
 			.queues = (uint16_t)rt->cfg.workers,
 			.addr6 = addr_of(c->addr6),
 			.frame_size = c->frame_size,
@@ -158,6 +166,12 @@ static enum sn_err open_ports(struct sn_runtime *rt, const struct sn_port_cfg *p
 		n->prefix6 = c->prefix6;
 		n->mtu = c->mtu;
 		n->tx_csum = rt->port[i].tx_csum;
+		n->held = c->held;
+		n->routes[SN_FAMILY_4] = c->routes;
+		n->routes[SN_FAMILY_6] = c->routes6;
+		memcpy(n->route[SN_FAMILY_4], c->route, sizeof c->route);
+		memcpy(n->route[SN_FAMILY_6], c->route6, sizeof c->route6);
+		n->unit_max = rt->port[i].unit_max;
 	}
 	return SN_OK;
 }
@@ -249,6 +263,7 @@ int sn_runtime_port_view(const struct sn_runtime *rt, uint32_t port, struct sn_p
 	out->queues = p->queues;
 	out->tx_csum = p->tx_csum;
 	out->rx_csum = p->rx_csum;
+	out->tso = p->tso;
 	out->copies = p->copies;
 	out->flow_rules = p->flow_rules;
 	out->can_sleep = 1;
@@ -270,6 +285,12 @@ int sn_runtime_port_view(const struct sn_runtime *rt, uint32_t port, struct sn_p
 	out->rx_nobuf = s.rx_nobuf;
 	out->rules = s.flow_rules;
 	return SN_OK;
+}
+
+void sn_runtime_addresses_ready(struct sn_runtime *rt)
+{
+	for (uint32_t i = 0; i < rt->ports; i++)
+		rt->net[i].held = 0;
 }
 
 int32_t sn_runtime_flow_ask(struct sn_runtime *rt, uint32_t port, uint32_t worker, const uint8_t *laddr, uint16_t lport,

@@ -230,6 +230,17 @@ static bool sleep_until(struct sn_worker *w, sn_time until)
 
 /* --- the loop ---------------------------------------------------------------------------------------------------- */
 
+/* What a port threw away because of its tag. */
+static void count_vlans(struct sn_worker *w, uint32_t port)
+{
+	struct sn_port_queue *q = &w->rt->port[port].queue[w->index];
+
+	if (SN_UNLIKELY(q->rx_vlan)) {
+		w->engine->counters.rx_drop_vlan += q->rx_vlan;
+		q->rx_vlan = 0;
+	}
+}
+
 /* One round; returns the work done, *next is the engine's next deadline. */
 static uint32_t round_once(struct sn_worker *w, sn_time *next)
 {
@@ -238,6 +249,7 @@ static uint32_t round_once(struct sn_worker *w, sn_time *next)
 
 	for (uint32_t i = 0; i < w->ports; i++) {
 		uint32_t n = sn_port_rx(&w->rt->port[i], w->index, v, SN_RX_BURST);
+		count_vlans(w, i);
 		if (!n)
 			continue;
 		sn_engine_rx(w->engine, v, n, w->now);

@@ -3,8 +3,9 @@
  * SYNs of peers: new connections for listeners, joins for connections (RFC 8684 3.1, 3.2).
  *
  * What a SYN alone can take is bounded: handshakes under way hold at most a quarter of the connections, joins leave a
- * quarter of the subflows for first ones. When a backlog or that quarter is full, a handshake that makes no progress for
- * HALF_PATIENCE makes room; a younger one does not, so that a crowd is not taken for a flood.
+ * quarter of the subflows for first ones. When a backlog or that quarter is full, SYNs are answered by cookies (cookie.c).
+ * Where these are switched off, a handshake that makes no progress for HALF_PATIENCE makes room; a younger one does not, so
+ * that a crowd is not taken for a flood. A listener that has as many connections to accept as it said gets no more.
  */
 #include "mptcp/conn.h"
 
@@ -22,6 +23,7 @@ static void half_enter(struct sn_conn *c)
 	*(m->half_tail ? &m->half_tail->half_next : &m->half_head) = c;
 	m->half_tail = c;
 	m->half++;
+	c->listener->half++;
 }
 
 void sn_half_leave(struct sn_conn *c)
@@ -35,6 +37,8 @@ void sn_half_leave(struct sn_conn *c)
 	c->half_next = c->half_prev = NULL;
 	c->half = false;
 	m->half--;
+	if (c->listener)
+		c->listener->half--;
 }
 
 /* Ends the oldest handshake (of one listener, or NULL: of any) that is past its patience. */
@@ -54,17 +58,43 @@ static bool half_evict(struct sn_engine *e, const struct sn_listener *l, sn_time
 	return true;
 }
 
-/* A record for a new handshake, or NULL. */
-static struct sn_conn *half_new(struct sn_engine *e, struct sn_listener *l, sn_time now)
+/* Handshakes under way hold all that they may. */
+static bool half_full(const struct sn_engine *e) { return e->mptcp.half >= SN_MAX(e->mptcp.conns.count / 4, 1u); }
+
+static bool wants_cookie(const struct sn_engine *e, const struct sn_listener *l)
+{
+	uint8_t mode = e->tcp_ops->cookie ? e->cfg.tcp.cookies : SN_COOKIES_OFF;
+
+	return mode == SN_COOKIES_ALWAYS || (mode == SN_COOKIES_PRESSED && (l->pending >= l->backlog || half_full(e)));
+}
+
+/* Is there room for one more handshake? Makes it, if need be. */
+static bool half_room(struct sn_engine *e, const struct sn_listener *l, sn_time now)
 {
 	const struct sn_slab *conns = &e->mptcp.conns;
 
 	if (l->pending >= l->backlog && (!half_evict(e, l, now) || l->pending >= l->backlog))
+		return false;
+	return !(half_full(e) || conns->used == conns->count) || half_evict(e, NULL, now);
+}
+
+struct sn_conn *sn_conn_for(struct sn_engine *e, struct sn_listener *l, const struct sn_flow *flow, sn_time now)
+{
+	struct sn_conn *c = sn_conn_new(e, l->slot, now);
+
+	if (!c)
 		return NULL;
-	bool full = e->mptcp.half >= SN_MAX(conns->count / 4, 1u) || conns->used == conns->count;
-	if (full && !half_evict(e, NULL, now))
-		return NULL;
-	return sn_conn_new(e, l->slot, now);
+	c->listener = l;
+	l->pending++;
+	c->user = l->user;
+	c->server = true;
+	c->flow = *flow;
+	c->csum = e->cfg.csum || (l->flags & SN_OPF_CSUM);
+	if (l->sched)
+		c->sched = sn_sched_by_id(l->sched);
+	c->cc = l->cc;
+	sn_conn_set_state(c, SN_CONN_CONNECTING);
+	return c;
 }
 
 /* --- SYNs --- */
@@ -126,12 +156,17 @@ static enum sn_syn_verdict take_join(struct sn_engine *e, uint16_t port, const s
 	return SN_SYN_TAKEN;
 }
 
-static struct sn_listener *find_listener(const struct sn_engine *e, const struct sn_flow *flow)
+struct sn_listener *sn_listener_for(const struct sn_engine *e, const struct sn_flow *flow)
 {
 	struct sn_listener *any = NULL;
-	for (uint32_t i = 0; i < e->mptcp.listeners.count; i++) {
+	uint32_t left = e->mptcp.listeners.used;
+
+	for (uint32_t i = 0; left && i < e->mptcp.listeners.count; i++) {
 		struct sn_listener *l = sn_slab_at(&e->mptcp.listeners, i);
-		if (!l || l->lport != flow->lport)
+		if (!l)
+			continue;
+		left--;
+		if (l->lport != flow->lport)
 			continue;
 		if (sn_addr_eq(&l->laddr, &flow->local))
 			return l;
@@ -139,6 +174,15 @@ static struct sn_listener *find_listener(const struct sn_engine *e, const struct
 			any = l;
 	}
 	return any;
+}
+
+/* Not ours to talk MPTCP with: version 0, an algorithm we do not have, an extension we do not know. */
+bool sn_syn_capable(const struct sn_listener *l, const struct sn_mp_opts *mp)
+{
+	bool only = (mp->present & (SN_MP_BIT(SN_MP_CAPABLE) | SN_MP_BIT(SN_MP_JOIN))) == SN_MP_BIT(SN_MP_CAPABLE);
+
+	return only && mp->capable.len == 4 && mp->capable.version >= 1 && (mp->capable.flags & SN_MPC_HMAC_SHA256) &&
+	       !(mp->capable.flags & SN_MPC_EXT) && !(l->flags & SN_OPF_TCP);
 }
 
 enum sn_syn_verdict sn_mptcp_syn(struct sn_engine *e, uint16_t port, const struct sn_flow *flow,
@@ -152,29 +196,21 @@ enum sn_syn_verdict sn_mptcp_syn(struct sn_engine *e, uint16_t port, const struc
 	if (join && !capable && mp->join.len == 12)
 		return take_join(e, port, flow, syn, owner, opts, opt_len, now);
 
-	struct sn_listener *l = find_listener(e, flow);
+	struct sn_listener *l = sn_listener_for(e, flow);
 	if (!l || e->mptcp.draining)
 		return refuse(e, SN_RST_NONE, opts, opt_len);
-	struct sn_conn *c = half_new(e, l, now);
+	bool full = sn_listener_full(l);
+	if (!full && wants_cookie(e, l) && e->mptcp.conns.used < e->mptcp.conns.count) {
+		sn_cookie_answer(e, l, port, flow, syn, now);
+		return SN_SYN_TAKEN;
+	}
+	e->counters.ListenOverflows += full;
+	struct sn_conn *c = !full && half_room(e, l, now) ? sn_conn_for(e, l, flow, now) : NULL;
 	if (!c) {
 		e->counters.tcp_syn_drop++;
 		return SN_SYN_TAKEN;
 	}
-	c->listener = l;
-	l->pending++;
-	c->user = l->user;
-	c->server = true;
-	c->flow = *flow;
-	c->csum = e->cfg.csum || (l->flags & SN_OPF_CSUM);
-	if (l->sched)
-		c->sched = sn_sched_by_id(l->sched);
-	c->cc = l->cc;
-	sn_conn_set_state(c, SN_CONN_CONNECTING);
-	/* Not ours to talk MPTCP with: version 0, an algorithm we do not have, an extension we do not know. */
-	capable = capable && !join && mp->capable.len == 4 && mp->capable.version >= 1 &&
-		  (mp->capable.flags & SN_MPC_HMAC_SHA256) && !(mp->capable.flags & SN_MPC_EXT) &&
-		  !(l->flags & SN_OPF_TCP);
-	if (capable) {
+	if (sn_syn_capable(l, mp)) {
 		e->counters.MPCapableSYNRX++;
 		c->mptcp = sn_token_new(c);
 		c->csum |= (mp->capable.flags & SN_MPC_CSUM) != 0;

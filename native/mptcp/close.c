@@ -8,7 +8,8 @@
  *   any error -> dead: every subflow is reset
  *
  * Timers: t_fin repeats the DATA_FIN (200 ms, doubling); t_close ends patience: orphans and connections without a subflow
- * after SN_CLOSE_TIMEOUT, subflows that do not close after SN_FINISH_TIMEOUT.
+ * after SN_CLOSE_TIMEOUT (or when the application does not linger any longer), subflows that do not close after
+ * SN_FINISH_TIMEOUT.
  */
 #include "mptcp/conn.h"
 
@@ -34,6 +35,7 @@ void sn_conn_fail(struct sn_conn *c, enum sn_err err, bool fast, const struct sn
 	sn_wheel_cancel(&c->e->wheel, &c->t_fin);
 	sn_wheel_cancel(&c->e->wheel, &c->t_close);
 	sn_wheel_cancel(&c->e->wheel, &c->t_pm);
+	sn_wheel_cancel(&c->e->wheel, &c->t_user);
 	sn_conn_wake(c);
 }
 
@@ -52,7 +54,7 @@ void sn_conn_close(struct sn_conn *c, sn_time now)
 {
 	if (c->app_closed)
 		return;
-	bool unread = c->rq || c->ooo;
+	bool drop = ((c->rq || c->ooo || c->unread) && !c->discard) || !c->linger_ms;
 	c->app_closed = true;
 	sn_recv_purge(c);
 	sn_conn_wake(c);
@@ -60,14 +62,24 @@ void sn_conn_close(struct sn_conn *c, sn_time now)
 		return;
 	if (c->state == SN_CONN_CONNECTING) {
 		sn_conn_fail(c, SN_E_ABORTED, false, NULL, now);
-	} else if (unread && !c->discard) {
+	} else if (drop) {
 		sn_conn_fail(c, SN_OK, true, NULL, now);
 	} else {
 		sn_conn_shut(c, now);
 		c->close_mark = c->bytes_acked;
-		if (!c->finishing)
+		if (c->linger_ms != UINT32_MAX)
+			sn_wheel_arm(&c->e->wheel, &c->t_close, now + c->linger_ms * SN_MSEC);
+		else if (!c->finishing)
 			sn_wheel_arm(&c->e->wheel, &c->t_close, now + SN_CLOSE_TIMEOUT);
 	}
+}
+
+void sn_conn_unread(struct sn_conn *c, sn_time now)
+{
+	c->unread = true;
+	/* It was on its way to the application when that closed. */
+	if (c->app_closed && !c->dead && !c->finished && !c->discard)
+		sn_conn_fail(c, SN_OK, true, NULL, now);
 }
 
 /* A pure ACK on every subflow that can carry one. */
@@ -171,7 +183,8 @@ static void check_mptcp(struct sn_conn *c, sn_time now)
 	if (c->app_closed || !c->fully) {
 		sn_conn_fail(c, c->last_err ? c->last_err : SN_E_RESET, true, NULL, now);
 	} else if (!sn_timer_armed(&c->t_close)) {
-		sn_wheel_arm(&c->e->wheel, &c->t_close, now + SN_CLOSE_TIMEOUT);
+		sn_wheel_arm(&c->e->wheel, &c->t_close,
+			     now + (c->tune.user_timeout ? c->tune.user_timeout : SN_CLOSE_TIMEOUT));
 		c->pm_dirty = true;
 	}
 }
@@ -201,7 +214,7 @@ void sn_close_fire(struct sn_timer *t, sn_time now)
 			if (c->sf[i])
 				sn_sf_reset(c->sf[i], SN_RST_NONE, now);
 		sn_conn_wake(c);
-	} else if (c->app_closed && c->bytes_acked != c->close_mark) {
+	} else if (c->app_closed && c->linger_ms == UINT32_MAX && c->bytes_acked != c->close_mark) {
 		c->close_mark = c->bytes_acked;
 		sn_wheel_arm(&c->e->wheel, t, now + SN_CLOSE_TIMEOUT);
 	} else if (c->app_closed) {

@@ -106,6 +106,9 @@ struct sn_conn *sn_conn_new(struct sn_engine *e, uint32_t slot, sn_time now)
 	c->t_fin.fire = sn_close_fin_fire;
 	c->t_close.fire = sn_close_fire;
 	c->t_pm.fire = sn_pm_fire;
+	c->t_user.fire = sn_user_fire;
+	c->linger_ms = UINT32_MAX;
+	c->tune = (struct sn_tcp_tune){.keep_interval = 75 * SN_SEC, .keep_count = 9}; /* when it is switched on */
 	return c;
 }
 
@@ -119,6 +122,7 @@ void sn_conn_free(struct sn_conn *c)
 	sn_wheel_cancel(&e->wheel, &c->t_fin);
 	sn_wheel_cancel(&e->wheel, &c->t_close);
 	sn_wheel_cancel(&e->wheel, &c->t_pm);
+	sn_wheel_cancel(&e->wheel, &c->t_user);
 	sn_token_remove(c);
 	sn_half_leave(c);
 	sn_listener_left(c);
@@ -164,8 +168,10 @@ struct sn_subflow *sn_sf_new(struct sn_conn *c, enum sn_sf_kind kind, const stru
 	sf->why = SN_WHY_PEER;
 	sf->rst_reason = SN_RST_NONE;
 	sf->peer_reason = SN_RST_NONE;
-	sf->t_join.fire = sn_join_ack_fire;
-	sf->t_path.fire = sn_path_fire;
+	if (kind == SN_SF_JOIN)
+		sf->t_join.fire = sn_join_ack_fire;
+	else
+		sf->t_path.fire = sn_path_fire;
 	c->sf[slot] = sf;
 	c->nsf++;
 	return sf;
@@ -174,8 +180,7 @@ struct sn_subflow *sn_sf_new(struct sn_conn *c, enum sn_sf_kind kind, const stru
 void sn_sf_free(struct sn_subflow *sf)
 {
 	struct sn_conn *c = sf->conn;
-	sn_wheel_cancel(&c->e->wheel, &sf->t_join);
-	sn_wheel_cancel(&c->e->wheel, &sf->t_path);
+	sn_wheel_cancel(&c->e->wheel, &sf->t_path); /* t_join as well */
 	sn_dss_drop_held(sf);
 	if (c->last_rx == sf)
 		c->last_rx = NULL;
@@ -211,6 +216,10 @@ bool sn_sf_open(struct sn_subflow *sf, sn_time now)
 	struct sn_conn *c = sf->conn;
 	struct sn_tcp_open o = open_args(sf, now);
 	sf->active = true;
+	if (sf->kind != SN_SF_JOIN && c->fastopen) {
+		o.fastopen = true;
+		o.early = c->chunks;
+	}
 	if (sf->kind == SN_SF_CAPABLE)
 		c->e->counters.MPCapableSYNTX++;
 	else if (sf->kind == SN_SF_JOIN)
@@ -224,18 +233,37 @@ bool sn_sf_open(struct sn_subflow *sf, sn_time now)
 	return true;
 }
 
-bool sn_sf_accept(struct sn_subflow *sf, const struct sn_tcp_seg *syn, sn_time now)
+static bool accept_as(struct sn_subflow *sf, const struct sn_tcp_open *o, const struct sn_tcp_seg *syn, sn_time now)
 {
 	struct sn_conn *c = sf->conn;
-	struct sn_tcp_open o = open_args(sf, now);
 	sf->peer_wscale = syn->opts & SN_OPT_WSCALE ? SN_MIN(syn->wscale, 14) : 0;
-	struct sn_tcp *tcp = c->ops->accept(c->e, &o, syn, now);
+	struct sn_tcp *tcp = c->ops->accept(c->e, o, syn, now);
 	if (!tcp) {
 		sn_sf_free(sf);
 		return false;
 	}
 	sf->tcp = tcp;
 	return true;
+}
+
+bool sn_sf_accept(struct sn_subflow *sf, const struct sn_tcp_seg *syn, sn_time now)
+{
+	struct sn_conn *c = sf->conn;
+	struct sn_tcp_open o = open_args(sf, now);
+
+	/* A crowd of handshakes is no time to take data on trust. */
+	o.fastopen = sf->kind != SN_SF_JOIN && (c->listener->flags & SN_OPF_FASTOPEN) &&
+		     c->e->mptcp.half < c->e->mptcp.conns.count / 16;
+	return accept_as(sf, &o, syn, now);
+}
+
+bool sn_sf_accept_cookie(struct sn_subflow *sf, uint32_t cookie, const struct sn_tcp_seg *syn, sn_time now)
+{
+	struct sn_tcp_open o = open_args(sf, now);
+
+	o.isn = cookie;
+	o.answered = true;
+	return accept_as(sf, &o, syn, now);
 }
 
 void sn_sf_reset(struct sn_subflow *sf, enum sn_rst_reason why, sn_time now)

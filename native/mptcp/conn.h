@@ -19,6 +19,8 @@
 enum {
 	SN_DSS_RESERVE =
 		24, /* DSS with 32-bit DATA_ACK, 64-bit DSN, with or without checksum; also MP_CAPABLE + data */
+	/* the same with 64-bit DATA_ACK */
+	SN_DSS_RESERVE_WIDE = 28,
 	SN_CHUNK_MAX = 65536,   /* larger sends are cut: the application gets its memory back piece by piece */
 	SN_SENT_MAX = 1 << 18,  /* bytes that one sent record may span */
 	SN_RCV_START = 1 << 18, /* receive buffer of a new connection */
@@ -108,18 +110,24 @@ struct sn_subflow {
 	uint8_t rst_reason;  /* for MP_TCPRST on our RST */
 	uint8_t peer_reason; /* MP_TCPRST of the peer's RST */
 	bool peer_transient; /* its T flag */
+	bool peer_reset;     /* the peer sent RST: it was not an ICMP error of somebody on the way */
 	uint8_t peer_wscale;
 	uint8_t tries;         /* third ACKs of a join */
 	uint32_t infinite_ssn; /* the segment that carries the infinite mapping; 0: not sent yet */
 	uint64_t infinite_dsn; /* where it begins */
 	uint64_t fail_dsn;     /* for MP_FAIL: where the mapping with the wrong checksum begins */
+	uint64_t told_nxt;     /* the last DATA_ACK that went out here */
 	sn_time since;         /* when data became possible */
 	sn_time refused;       /* buffers short: when data was first refused, 0: it is taken */
 
-	uint32_t local_nonce, remote_nonce;
-	uint64_t hmac64;  /* join: for our SYN/ACK */
-	uint8_t hmac[20]; /* join: of the third ACK, ours or expected */
-	struct sn_mp_add_addr echo;
+	union {
+		struct { /* a join before it is up */
+			uint32_t local_nonce, remote_nonce;
+			uint64_t hmac64;  /* for our SYN/ACK */
+			uint8_t hmac[20]; /* of the third ACK, ours or expected */
+		};
+		struct sn_mp_add_addr echo; /* up */
+	};
 
 	/* Mapping in use: DSS maps are applied when their bytes are in order. */
 	uint32_t rcv_ssn;                  /* relative sequence number of the next in-order byte */
@@ -134,9 +142,11 @@ struct sn_subflow {
 		*ooo_hint; /* where this subflow's last out-of-order buffer went, valid while ooo_hint_dsn > rcv_nxt */
 	uint64_t ooo_hint_dsn;
 
-	sn_time heard, kicked;  /* last progress or the first segment after idleness; last kick */
-	struct sn_timer t_join; /* third ACK again until the fourth packet */
-	struct sn_timer t_path; /* watches over what is in flight, asks a silent path (path.c) */
+	sn_time heard, kicked; /* last progress or the first segment after idleness; last kick */
+	union {
+		struct sn_timer t_join; /* a join before it is up: third ACK again until the fourth packet */
+		struct sn_timer t_path; /* up: watches over what is in flight, asks a silent path (path.c) */
+	};
 };
 
 /* What was sent where, in data sequence order: for reinjection. */
@@ -201,6 +211,7 @@ struct sn_conn {
 	bool keyed;        /* remote key known */
 	bool fully;        /* peer known to speak MPTCP: RFC 8684 fully established */
 	bool csum_good;    /* a DSS checksum was right once */
+	bool wide_ack;     /* data came with 64-bit numbers and is acknowledged with 64 bits (RFC 8684 3.3.2) */
 	bool joined;       /* a second subflow existed: no fallback any more */
 	bool reinjected;   /* connection-level retransmission happened: no fallback any more */
 	bool peer_no_join; /* C flag: not to the initial address */
@@ -215,6 +226,8 @@ struct sn_conn {
 	bool owe_open, told; /* CONNECTED / ACCEPT is to be posted / was posted */
 	bool app_closed;     /* CLOSE: nothing more is delivered */
 	bool discard;        /* drain: incoming data is acknowledged and dropped */
+	bool fastopen;       /* data may go with the SYN */
+	bool unread;         /* the application gave data back that it had not read */
 	bool shut;           /* nothing more to send: DATA_FIN / FIN after the queue */
 	bool fin_sent, fin_acked;
 	bool peer_fin_known, peer_fin; /* DATA_FIN seen / in order */
@@ -277,6 +290,12 @@ struct sn_conn {
 	struct sn_mp_add_addr ann;
 	struct sn_mp_remove_addr removed;
 	struct sn_path_try ep_try[SN_MAX_ENDPOINTS], rejoin, ports;
+	/* What the application set: tune.c. */
+	struct sn_tcp_tune tune;
+	uint32_t linger_ms; /* SN_SET_LINGER */
+	uint64_t user_mark; /* bytes acknowledged */
+	sn_time user_since; /* when they became so many, an eighth of the timeout exact; 0: nothing was owed */
+
 	bool pm_told;  /* CREATED was: CLOSED will be */
 	bool pm_begun; /* the path manager has had its first look */
 
@@ -286,6 +305,7 @@ struct sn_conn {
 	struct sn_timer t_fin;   /* DATA_FIN again (close.c) */
 	struct sn_timer t_close; /* end of patience (close.c) */
 	struct sn_timer t_pm;    /* ADD_ADDR again, next try of a join (pm.c) */
+	struct sn_timer t_user;  /* user timeout (tune.c) */
 };
 
 /* --- conn.c: life of records, lists --- */
@@ -299,6 +319,7 @@ struct sn_subflow *sn_sf_new(struct sn_conn *c, enum sn_sf_kind kind, const stru
 /* Opens actively; false (and the record is gone) if no TCP record could be had. */
 bool sn_sf_open(struct sn_subflow *sf, sn_time now);
 bool sn_sf_accept(struct sn_subflow *sf, const struct sn_tcp_seg *syn, sn_time now);
+bool sn_sf_accept_cookie(struct sn_subflow *sf, uint32_t cookie, const struct sn_tcp_seg *syn, sn_time now);
 void sn_sf_free(struct sn_subflow *sf);
 /* RST with a reason. The record is gone afterwards. */
 void sn_sf_reset(struct sn_subflow *sf, enum sn_rst_reason why, sn_time now);
@@ -337,12 +358,27 @@ bool sn_mp_equal(const void *a, const void *b, uint32_t n); /* in constant time 
 
 /* --- accept.c --- */
 void sn_half_leave(struct sn_conn *c); /* the handshake is over, one way or the other */
+struct sn_listener *sn_listener_for(const struct sn_engine *e, const struct sn_flow *flow);
+/* Established connections wait that it does not accept, as many as it said. */
+static inline bool sn_listener_full(const struct sn_listener *l) { return l->pending - l->half >= l->backlog; }
+/* Is that an MP_CAPABLE of a SYN that we can talk with? */
+bool sn_syn_capable(const struct sn_listener *l, const struct sn_mp_opts *mp);
+/* A new connection of a listener's. It counts in its backlog. NULL: there is no record. */
+struct sn_conn *sn_conn_for(struct sn_engine *e, struct sn_listener *l, const struct sn_flow *flow, sn_time now);
+
+/* --- cookie.c: SYNs that leave no record --- */
+/* Answers a SYN by a cookie. */
+void sn_cookie_answer(struct sn_engine *e, const struct sn_listener *l, uint16_t port, const struct sn_flow *flow,
+		      const struct sn_tcp_seg *syn, sn_time now);
+
 /* --- blackhole.c: destinations that swallow SYNs with MP_CAPABLE --- */
 bool sn_blackhole_known(struct sn_engine *e, const struct sn_addr *to, sn_time now);
 void sn_blackhole_note(struct sn_engine *e, const struct sn_addr *to, sn_time now);
 void sn_blackhole_forget(struct sn_engine *e, const struct sn_addr *to);
 
 /* --- token.c --- */
+/* Inserts a key that was drawn before; false: its token is in use. */
+bool sn_token_take(struct sn_conn *c, uint64_t key);
 bool sn_token_new(struct sn_conn *c); /* draws key, token, idsn; inserts. false: no token could be made */
 void sn_token_remove(struct sn_conn *c);
 struct sn_conn *sn_token_find(const struct sn_engine *e, uint32_t token);
@@ -366,6 +402,8 @@ void sn_sf_shared(struct sn_subflow *sf, bool on);
 
 /* --- dss.c --- */
 uint32_t sn_mp_options(struct sn_subflow *sf, const struct sn_opt_want *want, uint8_t *out);
+/* sn_tcp_up.unit: how much may stand in one mapping. */
+uint32_t sn_mp_unit(const struct sn_subflow *sf, uint64_t dsn, uint32_t len);
 /* DSS of an acceptable segment of an established MPTCP subflow. False: drop the segment (the subflow is reset). */
 bool sn_dss_plain_ok(const struct sn_subflow *sf, const struct sn_tcp_seg *seg);
 bool sn_dss_input(struct sn_subflow *sf, const struct sn_tcp_seg *seg, struct sn_buf *payload, sn_time now);
@@ -394,6 +432,8 @@ void sn_send_window(struct sn_conn *c, uint64_t ack, uint32_t wnd);
 void sn_send_release(struct sn_conn *c);
 /* Frees the application's memory from subflows that do not get on. */
 void sn_send_unblock(struct sn_conn *c);
+/* The first `len` bytes of the queue travelled with the SYN: they have no place in the data sequence space (RFC 8684 B.2). */
+void sn_send_early(struct sn_conn *c, uint32_t len);
 void sn_send_purge(struct sn_conn *c); /* everything, at the end of a connection */
 /* The chunk that holds dsn; NULL if none does. */
 struct sn_chunk *sn_send_chunk_at(const struct sn_conn *c, uint64_t dsn);
@@ -435,10 +475,17 @@ void sn_path_fire(struct sn_timer *t, sn_time now);
 void sn_conn_fail(struct sn_conn *c, enum sn_err err, bool fastclose, const struct sn_subflow *except, sn_time now);
 void sn_conn_shut(struct sn_conn *c, sn_time now);
 void sn_conn_close(struct sn_conn *c, sn_time now);  /* the application wants no more of it */
+void sn_conn_unread(struct sn_conn *c, sn_time now); /* it gave back what it had not read: no orderly close */
 void sn_close_fin(struct sn_conn *c, sn_time now);   /* sends FIN / DATA_FIN when its turn has come */
 void sn_close_check(struct sn_conn *c, sn_time now); /* what follows from the state of subflows and FINs */
 void sn_close_fin_fire(struct sn_timer *t, sn_time now);
 void sn_close_fire(struct sn_timer *t, sn_time now);
+
+/* --- tune.c: what an application sets --- */
+/* `what`: enum sn_set, checked by the caller. SN_E_INVAL: no such value. */
+enum sn_err sn_conn_set(struct sn_conn *c, uint32_t what, uint32_t value, sn_time now);
+void sn_sf_tune(struct sn_subflow *sf, sn_time now); /* a new subflow gets it too */
+void sn_user_fire(struct sn_timer *t, sn_time now);
 
 /* --- pm.c --- */
 bool sn_pm_segment(struct sn_subflow *sf, const struct sn_tcp_seg *seg, sn_time now);

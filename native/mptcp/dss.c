@@ -20,13 +20,16 @@ static uint32_t pseudo_sum(uint64_t dsn, uint32_t ssn, uint32_t len)
 
 /* --- options of our segments --- */
 
-static uint32_t emit_dss(const struct sn_conn *c, const struct sn_opt_want *want, uint8_t *out, uint32_t room)
+static uint32_t emit_dss(struct sn_subflow *sf, const struct sn_opt_want *want, uint8_t *out, uint32_t room)
 {
-	struct sn_mp_dss d = {.flags = SN_DSS_ACK, .ack = c->rcv_nxt};
+	const struct sn_conn *c = sf->conn;
+	const uint8_t ack = SN_DSS_ACK | (c->wide_ack ? SN_DSS_ACK64 : 0);
+	struct sn_mp_dss d = {.flags = ack, .ack = c->rcv_nxt};
 	bool fin_only = want->kind == SN_SEG_ACK && c->fin_sent && !c->fin_acked && c->snd_nxt == c->snd_end;
 
 	if (want->kind == SN_SEG_DATA) {
-		bool fin = c->shut && c->fully && want->dsn + want->len == c->snd_end;
+		/* Not on a unit: it may have left before there was an end, and must be sent again as it was. */
+		bool fin = c->shut && c->fully && !want->unit && want->dsn + want->len == c->snd_end;
 		d.flags |= SN_DSS_MAP | SN_DSS_DSN64 | (fin ? SN_DSS_FIN : 0);
 		d.dsn = want->dsn;
 		d.ssn = want->ssn;
@@ -40,10 +43,16 @@ static uint32_t emit_dss(const struct sn_conn *c, const struct sn_opt_want *want
 		d.flags |= SN_DSS_HAS_CSUM;
 		d.csum = sn_csum_finish(pseudo_sum(d.dsn, d.ssn, d.len) + (d.ssn ? want->payload_sum : 0));
 	}
-	if (sn_mp_dss_len(d.flags) > room && fin_only)
-		d.flags = SN_DSS_ACK;
+	if (SN_UNLIKELY(sn_mp_dss_len(d.flags) > room)) {
+		if (fin_only)
+			d.flags = ack;
+		else /* sent again, cut before DATA_ACK was wide: the wide one is on other segments */
+			d.flags &= (uint8_t)~SN_DSS_ACK64;
+	}
 	if (sn_mp_dss_len(d.flags) > room)
 		return 0;
+	if (d.flags & SN_DSS_ACK)
+		sf->told_nxt = c->rcv_nxt;
 	return sn_mp_emit_dss(out, &d);
 }
 
@@ -114,7 +123,7 @@ static uint32_t options_established(struct sn_subflow *sf, const struct sn_opt_w
 			return sn_mp_emit_add_addr(out, a);
 		sf->owe &= (uint8_t) ~(SN_OWE_ADD_ADDR | SN_OWE_ECHO);
 	}
-	n = emit_dss(c, want, out, want->room);
+	n = emit_dss(sf, want, out, want->room);
 	if ((sf->owe & SN_OWE_REMOVE) && n + 4 + c->removed.n <= want->room)
 		n += sn_mp_emit_remove_addr(out + n, &c->removed);
 	if ((sf->owe & SN_OWE_FAIL) && n + 12 <= want->room)
@@ -129,7 +138,7 @@ static uint32_t options_established(struct sn_subflow *sf, const struct sn_opt_w
 static uint32_t emit_infinite(struct sn_subflow *sf, const struct sn_opt_want *want, uint8_t *out)
 {
 	struct sn_conn *c = sf->conn;
-	struct sn_mp_dss d = {.flags = SN_DSS_ACK | SN_DSS_MAP | SN_DSS_DSN64, .ack = c->rcv_nxt};
+	struct sn_mp_dss d = {.flags = SN_DSS_MAP | SN_DSS_DSN64};
 
 	if (want->kind != SN_SEG_DATA || (sf->infinite_ssn && want->ssn != sf->infinite_ssn))
 		return 0;
@@ -147,6 +156,15 @@ static uint32_t emit_infinite(struct sn_subflow *sf, const struct sn_opt_want *w
 	return sn_mp_emit_dss(out, &d);
 }
 
+/* An ACK about a hole repeats a DATA_ACK: its room is worth more to SACK blocks (RFC 8684 A). Only where a missing option
+ * cannot be taken for one that somebody strips: after a join nobody falls back. */
+static bool nothing_new(const struct sn_subflow *sf, const struct sn_opt_want *want)
+{
+	const struct sn_conn *c = sf->conn;
+	return want->kind == SN_SEG_ACK && c->mptcp && c->joined && sf->state == SN_SF_UP && !sf->owe &&
+	       sf->told_nxt == c->rcv_nxt && !sn_dsn_lt(c->rcv_adv, c->rcv_edge) && !(c->fin_sent && !c->fin_acked);
+}
+
 uint32_t sn_mp_options(struct sn_subflow *sf, const struct sn_opt_want *want, uint8_t *out)
 {
 	struct sn_conn *c = sf->conn;
@@ -157,20 +175,35 @@ uint32_t sn_mp_options(struct sn_subflow *sf, const struct sn_opt_want *want, ui
 		return 0;
 	switch (want->kind) {
 	case SN_SEG_SYN:
-		if (want->room < 12)
+		if (want->room < (sf->kind == SN_SF_JOIN ? 12 : 4))
 			return 0;
 		return sf->kind == SN_SF_JOIN ? emit_join(sf, 12, out) : emit_capable(sf, 4, want, out);
 	case SN_SEG_SYNACK:
-		if (want->room < 16)
+		if (want->room < (sf->kind == SN_SF_JOIN ? 16 : 12))
 			return 0;
 		return sf->kind == SN_SF_JOIN ? emit_join(sf, 16, out) : emit_capable(sf, 12, want, out);
 	case SN_SEG_RST: return options_rst(sf, want, out);
 	default:
+		if (SN_UNLIKELY(want->sack) && nothing_new(sf, want))
+			return 0;
 		/* What goes out now carries this window. */
 		if (sn_dsn_lt(c->rcv_adv, c->rcv_edge) && sf->state != SN_SF_CONFIRM)
 			c->rcv_adv = c->rcv_edge;
 		return options_established(sf, want, out);
 	}
+}
+
+uint32_t sn_mp_unit(const struct sn_subflow *sf, uint64_t dsn, uint32_t len)
+{
+	const struct sn_conn *c = sf->conn;
+
+	if (sf->kind == SN_SF_PLAIN && !sf->owe)
+		return len;
+	/* What is owed is said once. MP_CAPABLE explains the client's first segment until the peer answers. */
+	if (sf->owe || sf->state != SN_SF_UP || (sf->active && !c->fully))
+		return 0;
+	/* The last segment bears the DATA_FIN. */
+	return c->shut && dsn + len == c->snd_end ? len - 1 : len;
 }
 
 /* --- the peer's DSS --- */
@@ -206,6 +239,19 @@ static bool lone_fin_ok(const struct sn_conn *c, const struct sn_mp_dss *d, uint
 	return sn_csum_finish(pseudo_sum(dsn, d->ssn, d->len) + d->csum) == 0;
 }
 
+/* From here on DATA_ACKs have 64 bits, and segments with data leave room for them. */
+static void widen(struct sn_conn *c)
+{
+	c->wide_ack = true;
+	for (uint32_t i = 0; i < SN_MAX_SUBFLOWS; i++) {
+		struct sn_subflow *sf = c->sf[i];
+		if (sf && sf->shared && sf->tcp) {
+			sf->shared = false;
+			sn_sf_shared(sf, true);
+		}
+	}
+}
+
 bool sn_dss_input(struct sn_subflow *sf, const struct sn_tcp_seg *seg, struct sn_buf *payload, sn_time now)
 {
 	struct sn_conn *c = sf->conn;
@@ -221,6 +267,8 @@ bool sn_dss_input(struct sn_subflow *sf, const struct sn_tcp_seg *seg, struct sn
 	if (!(d->flags & SN_DSS_MAP))
 		return true;
 	uint64_t dsn = d->flags & SN_DSS_DSN64 ? d->dsn : expand(c->rcv_nxt, (uint32_t)d->dsn);
+	if (SN_UNLIKELY((d->flags & SN_DSS_DSN64) && !c->wide_ack))
+		widen(c);
 	if (d->len == 0) {
 		c->e->counters.InfiniteMapRx++;
 		if (sn_conn_fallback(c, sf, now))
@@ -325,8 +373,13 @@ static enum verdict find_map(struct sn_subflow *sf, const struct sn_buf *b, sn_t
 		c->e->counters.DSSNoMatchTCP++;
 		return unmapped(sf, now);
 	}
-	if (c->csum && !(b->flags & SN_BUF_MAP_CSUM))
-		return unmapped(sf, now);
+	if (c->csum != ((b->flags & SN_BUF_MAP_CSUM) != 0)) {
+		/* Not as agreed (RFC 8684 3.3): the peer speaks MPTCP, so this is no case for TCP either. */
+		c->e->counters.DSSNotMatching++;
+		c->e->counters.DSSCorruptionReset++;
+		sn_sf_reset(sf, SN_RST_PROTOCOL, now);
+		return RESET;
+	}
 	sf->map_on = true;
 	sf->map_fin = sf->map_sum_fin = (b->flags & SN_BUF_MAP_FIN) != 0;
 	sf->map_csum = b->map_csum;

@@ -23,8 +23,9 @@ void sn_sf_shared(struct sn_subflow *sf, bool on)
 	if (sf->shared == on || !sf->tcp)
 		return;
 	sf->shared = on;
-	uint32_t reserve = SN_DSS_RESERVE | (sf->conn->csum ? SN_TCP_RESERVE_SUM : 0);
-	sf->conn->ops->set_shared_window(sf->tcp, on, on ? reserve : 0);
+	const struct sn_conn *c = sf->conn;
+	uint32_t reserve = c->wide_ack ? SN_DSS_RESERVE_WIDE : SN_DSS_RESERVE;
+	c->ops->set_shared_window(sf->tcp, on, on ? reserve | (c->csum ? SN_TCP_RESERVE_SUM : 0) : 0);
 }
 
 void sn_conn_keyed(struct sn_conn *c, uint64_t remote_key)
@@ -52,10 +53,13 @@ void sn_sf_up(struct sn_subflow *sf, sn_time now)
 	sf->state = SN_SF_UP;
 	sf->since = now;
 	sn_wheel_cancel(&c->e->wheel, &sf->t_join);
+	sf->t_path.fire = sn_path_fire;
 	if (!c->app_closed && !c->finishing)
 		sn_wheel_cancel(&c->e->wheel, &c->t_close); /* a subflow again: no need to give up */
 	c->pm_dirty = true;
 	sn_path_up(sf);
+	if (c->tune.keep_idle || c->tune.user_timeout)
+		sn_sf_tune(sf, now);
 	if (sf->kind == SN_SF_JOIN)
 		sn_pm_tell_sf(sf, SN_PM_SUB_ESTABLISHED, SN_OK);
 	sn_conn_wake(c);
@@ -189,6 +193,7 @@ static bool up_segment(struct sn_subflow *sf, const struct sn_tcp_seg *seg, stru
 
 	c->e->counters.MPOptBad += mp->bad;
 	if (seg->flags & SN_TH_RST) {
+		sf->peer_reset = true;
 		if (mp->present & SN_MP_BIT(SN_MP_TCPRST)) {
 			c->e->counters.MPRstRx++;
 			sf->peer_reason = mp->rst_reason;
@@ -211,7 +216,7 @@ static bool up_segment(struct sn_subflow *sf, const struct sn_tcp_seg *seg, stru
 		sn_sf_reset(sf, SN_RST_MIDDLEBOX, now);
 		return false;
 	}
-	sf->bare = !mp->present;
+	sf->bare = !mp->present && !seg->nsack; /* SACK blocks may have taken the room of an option: dss.c */
 	if (SN_UNLIKELY(sf->silent))
 		sn_path_heard(sf, seg, now);
 	if (fastclose(sf, seg, now))
@@ -298,6 +303,14 @@ static void up_room(struct sn_subflow *sf, sn_time now)
 	(void)now;
 	sn_conn_wake(sf->conn);
 }
+
+static void up_early_taken(struct sn_subflow *sf, uint32_t len, sn_time now)
+{
+	(void)now;
+	sn_send_early(sf->conn, len);
+}
+
+static void up_early_data(struct sn_subflow *sf, struct sn_buf *b, sn_time now) { sn_recv_plain(sf->conn, b, now); }
 
 static uint32_t up_window(struct sn_subflow *sf) { return sn_recv_window(sf->conn); }
 
@@ -397,9 +410,12 @@ const struct sn_tcp_up sn_mptcp_up = {
 	.acked = up_acked,
 	.room = up_room,
 	.options = sn_mp_options,
+	.unit = sn_mp_unit,
 	.window = up_window,
 	.rto = up_rto,
 	.fin = up_fin,
 	.closed = up_closed,
 	.admit = up_admit,
+	.early_taken = up_early_taken,
+	.early_data = up_early_data,
 };

@@ -93,6 +93,7 @@ static void subflow_info(const struct sn_subflow *sf, struct sn_subflow_info *o)
 	o->ssthresh = est.ssthresh;
 	o->in_flight = est.in_flight;
 	o->mss = est.mss;
+	o->pmtu = est.pmtu;
 	o->srtt_ns = est.srtt;
 	o->rttvar_ns = est.rttvar;
 	o->min_rtt_ns = est.min_rtt;

@@ -31,6 +31,16 @@ enum sn_syn_verdict sn_mptcp_syn(struct sn_engine *e, uint16_t port, const struc
 				 const struct sn_tcp_seg *syn, uint32_t *owner, uint8_t *opts, uint32_t *opt_len,
 				 sn_time now);
 
+/* An ACK (no SYN, no RST) that matches no flow. */
+enum sn_ack_verdict {
+	SN_ACK_STRANGE, /* nobody's: the caller answers RST */
+	SN_ACK_OPENED,  /* the third ACK to a cookie: *tcp is to take it */
+	SN_ACK_DROPPED, /* it is one, but there is no room now */
+	SN_ACK_QUIET    /* to a cookie, but another segment opens the connection: no RST */
+};
+enum sn_ack_verdict sn_mptcp_ack(struct sn_engine *e, uint16_t port, const struct sn_flow *flow,
+				 const struct sn_tcp_seg *ack, struct sn_tcp **tcp, sn_time now);
+
 /* Does somebody listen on this local port? */
 bool sn_mptcp_listens(const struct sn_engine *e, uint16_t lport);
 

@@ -28,6 +28,7 @@ struct sn_listener {
 	uint8_t cc;    /* enum sn_cc_id */
 	uint32_t backlog;
 	uint32_t pending; /* connections in the handshake or not yet taken by SN_OP_ACCEPT */
+	uint32_t half;    /* of these in the handshake */
 	uint64_t user;
 	struct sn_addr laddr; /* 0.0.0.0: every IPv4 address of ours, ::: every address */
 };
@@ -60,6 +61,7 @@ struct sn_mptcp {
 
 	struct sn_conn *half_head, *half_tail; /* peers' handshakes under way, oldest first */
 	uint32_t half;
+	sn_time cookies_until; /* cookies sent until now may come back until then */
 
 	struct sn_conn_list run; /* something to do */
 	struct sn_conn_list blocked[SN_MPTCP_CHANNELS][SN_BLOCK_KINDS];

@@ -144,6 +144,9 @@ static void take_add_addr(struct sn_subflow *sf, const struct sn_mp_add_addr *a,
 		c->e->counters.AddAddrDrop++;
 		return;
 	}
+	/* Before it is up, a join's handshake is in the place of `echo`. The address comes again. */
+	if (sf->kind == SN_SF_JOIN && sf->state < SN_SF_UP)
+		return;
 	remember(c, a);
 	sf->echo = *a;
 	sf->echo.echo = 1;

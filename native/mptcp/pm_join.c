@@ -254,9 +254,11 @@ static void again(struct sn_conn *c, sn_time now, sn_time *next)
 	if (c->peer_no_join)
 		n = none ? targets(c, &c->flow.local, t) : 0;
 	const struct target *to = n ? &t[c->rejoin.fails % n] : NULL;
-	/* Left in good order: only if nothing else is there. */
-	if (none && c->rejoin.over)
-		c->rejoin = (struct sn_path_try){.worked = true};
+	/* Left in good order, or refused for good: only if nothing else is there, and with the pauses of any other try. */
+	if (none && c->rejoin.over) {
+		c->rejoin.over = false;
+		c->rejoin.worked = true;
+	}
 	if (!to || (!none && !may_join_more(c)) || exists(c, &c->flow.local, to) || !due(&c->rejoin, now, next))
 		return;
 	c->rejoin.worked = true;
@@ -321,8 +323,8 @@ void sn_pm_sf_gone(struct sn_subflow *sf, enum sn_err err, sn_time now)
 	}
 	note_failure(p, err == SN_OK || sf->state == SN_SF_LEAVING || refused_for_good(sf), now);
 	/* Nobody there knows the connection any more. */
-	if (sf->why == SN_WHY_REJOIN && sf->state == SN_SF_OPENING && err == SN_E_REFUSED && c->nsf == 1 &&
-	    (refused_for_good(sf) || p->fails >= SN_PATH_TRIES)) {
+	if (sf->why == SN_WHY_REJOIN && sf->state == SN_SF_OPENING && err == SN_E_REFUSED && sf->peer_reset &&
+	    c->nsf == 1 && (refused_for_good(sf) || p->fails >= SN_PATH_TRIES)) {
 		c->doomed = true;
 		c->last_err = SN_E_RESET;
 	}

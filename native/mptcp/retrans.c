@@ -266,6 +266,8 @@ void sn_retrans_check(struct sn_conn *c, sn_time now)
 {
 	if (c->starved && !sn_timer_armed(&c->t_rtx))
 		sn_wheel_arm(&c->e->wheel, &c->t_rtx, now + SN_MSEC);
+	if (SN_UNLIKELY(c->tune.user_timeout && !sn_timer_armed(&c->t_user)))
+		sn_user_fire(&c->t_user, now);
 	if (!c->mptcp || c->dead || c->finished || c->state < SN_CONN_ESTABLISHED || c->failing)
 		return;
 	bool out = sn_send_outstanding(c);

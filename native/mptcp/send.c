@@ -177,6 +177,22 @@ void sn_send_release(struct sn_conn *c)
 	}
 }
 
+void sn_send_early(struct sn_conn *c, uint32_t len)
+{
+	if (c->mptcp) {
+		/* What follows moves up to where it began. */
+		for (struct sn_chunk *k = c->chunks; k; k = k->next)
+			k->dsn -= len;
+		c->snd_end -= len;
+		c->bytes_acked += len;
+	} else {
+		c->snd_nxt += len;
+	}
+	while (c->cursor && c->snd_nxt - c->cursor->dsn >= c->cursor->len)
+		c->cursor = c->cursor->next;
+	sn_conn_wake(c);
+}
+
 void sn_send_unblock(struct sn_conn *c)
 {
 	const struct sn_chunk *k = c->chunks;

@@ -7,6 +7,8 @@
  */
 #include "mptcp/conn.h"
 
+enum { KNOWN_FLAGS = SN_OPF_TCP | SN_OPF_CSUM | SN_OPF_FASTOPEN };
+
 /* --- connections by the application's name for them --- */
 
 static struct sn_conn *find(struct sn_engine *e, uint32_t slot, uint32_t id)
@@ -38,6 +40,7 @@ void sn_listener_left(struct sn_conn *c)
 	if (!c->listener)
 		return;
 	c->listener->pending--;
+	c->listener->half -= c->half;
 	c->listener = NULL;
 }
 
@@ -67,8 +70,7 @@ static enum sn_err listen_on(struct sn_engine *e, uint32_t slot, const struct sn
 	struct sn_addr laddr;
 
 	memcpy(laddr.b, s->laddr, 16);
-	if (!s->lport || (s->flags & ~(SN_OPF_TCP | SN_OPF_CSUM)) || s->sched > SN_SCHED_ROUNDROBIN ||
-	    s->cc > SN_CC_DCTCP)
+	if (!s->lport || (s->flags & ~KNOWN_FLAGS) || s->sched > SN_SCHED_ROUNDROBIN || s->cc > SN_CC_DCTCP)
 		return SN_E_INVAL;
 	if (!sn_addr_is_any(&laddr) && sn_net_addr_port(e, &laddr) < 0)
 		return SN_E_ADDRNOTAVAIL;
@@ -115,8 +117,8 @@ static enum sn_err connect_flow(struct sn_engine *e, const struct sn_sqe *s, str
 	memcpy(flow->local.b, s->laddr, 16);
 	flow->rport = s->port;
 	flow->lport = s->lport;
-	if (!s->port || sn_addr_is_any(&flow->remote) || (s->flags & ~(SN_OPF_TCP | SN_OPF_CSUM)) ||
-	    s->sched > SN_SCHED_ROUNDROBIN || s->cc > SN_CC_DCTCP)
+	if (!s->port || sn_addr_is_any(&flow->remote) || (s->flags & ~KNOWN_FLAGS) || s->sched > SN_SCHED_ROUNDROBIN ||
+	    s->cc > SN_CC_DCTCP)
 		return SN_E_INVAL;
 	int32_t p = sn_net_route(e, &flow->local, &flow->remote);
 	if (p < 0)
@@ -131,7 +133,9 @@ static enum sn_err connect_flow(struct sn_engine *e, const struct sn_sqe *s, str
 	return sn_net_flow_find(e, flow) ? SN_E_ADDRINUSE : SN_OK;
 }
 
-static enum sn_err connect_to(struct sn_engine *e, uint32_t slot, const struct sn_sqe *s, sn_time now)
+/* early: s->len bytes to send first, NULL: nothing. */
+static enum sn_err connect_to(struct sn_engine *e, uint32_t slot, const struct sn_sqe *s, const uint8_t *early,
+			      sn_time now)
 {
 	struct sn_flow flow;
 	uint16_t port;
@@ -155,7 +159,12 @@ static enum sn_err connect_to(struct sn_engine *e, uint32_t slot, const struct s
 	}
 	if (c->mptcp)
 		c->snd_una = c->snd_nxt = c->snd_end = c->idsn + 1;
+	c->fastopen = (s->flags & SN_OPF_FASTOPEN) != 0;
 	sn_conn_set_state(c, SN_CONN_CONNECTING);
+	if (early && sn_send_queue(c, early, s->len) != SN_OK) {
+		sn_conn_free(c);
+		return SN_E_NOBUFS;
+	}
 	struct sn_subflow *sf = sn_sf_new(c, c->mptcp ? SN_SF_CAPABLE : SN_SF_PLAIN, &flow, port);
 	if (!sf || !sn_sf_open(sf, now)) {
 		sn_conn_free(c);
@@ -191,7 +200,7 @@ static bool send_bytes(struct sn_engine *e, uint32_t slot, const struct sn_sqe *
 	return true;
 }
 
-static bool release(struct sn_engine *e, uint32_t slot, const struct sn_sqe *s)
+static bool release(struct sn_engine *e, uint32_t slot, const struct sn_sqe *s, sn_time now)
 {
 	struct sn_conn *c = find(e, slot, s->conn);
 	if (!sn_channel_rx_release(e->channel[slot], s->off))
@@ -203,8 +212,22 @@ static bool release(struct sn_engine *e, uint32_t slot, const struct sn_sqe *s)
 	c->held_bytes -= SN_MIN(s->len, c->held_bytes);
 	if (c->slots_out)
 		c->slots_out--;
+	if (!s->len)
+		sn_conn_unread(c, now);
 	c->credit = true;
 	sn_conn_wake(c);
+	return true;
+}
+
+static bool set_option(struct sn_engine *e, uint32_t slot, const struct sn_sqe *s, sn_time now)
+{
+	struct sn_conn *c = find(e, slot, s->conn);
+
+	if (s->off < SN_SET_KEEP_IDLE || s->off > SN_SET_LINGER)
+		return false;
+	enum sn_err err = c ? sn_conn_set(c, s->off, s->len, now) : SN_OK;
+	if (err)
+		answer(e, slot, SN_CQ_ERROR, s, err);
 	return true;
 }
 
@@ -212,12 +235,18 @@ bool sn_mptcp_submit(struct sn_engine *e, uint32_t slot, const struct sn_sqe *s,
 {
 	struct sn_conn *c;
 	struct sn_listener *l;
+	const uint8_t *early = NULL;
 	enum sn_err err;
 
 	switch (s->op) {
 	case SN_OP_NOP: return true;
 	case SN_OP_CONNECT:
-		err = connect_to(e, slot, s, now);
+		if ((s->flags & SN_OPF_FASTOPEN) && s->len) {
+			early = sn_channel_tx(e->channel[slot], s->off, s->len);
+			if (!early)
+				return false;
+		}
+		err = connect_to(e, slot, s, early, now);
 		if (err)
 			answer(e, slot, SN_CQ_CONNECTED, s, err);
 		return true;
@@ -228,7 +257,8 @@ bool sn_mptcp_submit(struct sn_engine *e, uint32_t slot, const struct sn_sqe *s,
 			unlisten(e, l, now);
 		return true;
 	case SN_OP_SEND: return send_bytes(e, slot, s, now);
-	case SN_OP_RELEASE: return release(e, slot, s);
+	case SN_OP_RELEASE: return release(e, slot, s, now);
+	case SN_OP_SET: return set_option(e, slot, s, now);
 	case SN_OP_ACCEPT:
 	case SN_OP_SHUTDOWN:
 	case SN_OP_CLOSE:
@@ -364,6 +394,7 @@ void sn_mptcp_drain(struct sn_engine *e, sn_time now)
 		if (!c)
 			continue;
 		c->discard = true;
+		c->linger_ms = UINT32_MAX;
 		sn_conn_close(c, now);
 	}
 }

@@ -19,6 +19,30 @@ struct sn_conn *sn_token_find(const struct sn_engine *e, uint32_t token)
 	return NULL;
 }
 
+static void insert(struct sn_conn *c, uint64_t key, uint32_t token, uint64_t idsn)
+{
+	c->local_key = key;
+	c->token = token;
+	c->idsn = idsn;
+	c->token_next = *bucket(c->e, token);
+	*bucket(c->e, token) = c;
+	c->hashed = true;
+}
+
+bool sn_token_take(struct sn_conn *c, uint64_t key)
+{
+	uint64_t idsn;
+	uint32_t token;
+
+	sn_mp_key_digest(key, &token, &idsn);
+	if (sn_token_find(c->e, token)) {
+		c->e->counters.MPFallbackTokenInit++;
+		return false;
+	}
+	insert(c, key, token, idsn);
+	return true;
+}
+
 bool sn_token_new(struct sn_conn *c)
 {
 	struct sn_engine *e = c->e;
@@ -32,12 +56,7 @@ bool sn_token_new(struct sn_conn *c)
 		sn_mp_key_digest(key, &token, &idsn);
 		if (token % e->cfg.workers != e->cfg.worker || sn_token_find(e, token))
 			continue;
-		c->local_key = key;
-		c->token = token;
-		c->idsn = idsn;
-		c->token_next = *bucket(e, token);
-		*bucket(e, token) = c;
-		c->hashed = true;
+		insert(c, key, token, idsn);
 		return true;
 	}
 	e->counters.MPFallbackTokenInit++;

@@ -37,6 +37,23 @@ void sn_arp_ask(const struct sn_neigh *h)
 	send_arp(h->engine, h->port, broadcast, &a);
 }
 
+void sn_arp_probe(struct sn_engine *e, uint16_t port, const struct sn_addr *addr)
+{
+	struct sn_arp a = {.op = SN_ARP_REQUEST, .target = sn_addr_v4_get(addr)};
+
+	memcpy(a.sender_mac, e->net.port[port].mac, 6);
+	send_arp(e, port, broadcast, &a);
+}
+
+void sn_arp_announce(struct sn_engine *e, uint16_t port)
+{
+	const struct sn_net_port *p = &e->net.port[port];
+	struct sn_arp a = {.op = SN_ARP_REQUEST, .sender = p->ip, .target = p->ip};
+
+	memcpy(a.sender_mac, p->mac, 6);
+	send_arp(e, port, broadcast, &a);
+}
+
 static void handle_arp(struct sn_engine *e, const struct sn_buf *b, const struct sn_arp *a, sn_time now)
 {
 	const struct sn_net_port *p = &e->net.port[b->port];
@@ -52,7 +69,7 @@ static void handle_arp(struct sn_engine *e, const struct sn_buf *b, const struct
 		if (h)
 			sn_neigh_learn(h, a->sender_mac, now);
 	}
-	if (!for_us || forwarded)
+	if (!for_us || forwarded || a->sender == p->ip) /* who claims our address is dealt with in address.c */
 		return;
 	if (a->op == SN_ARP_REQUEST) {
 		struct sn_arp reply = {.op = SN_ARP_REPLY, .sender = p->ip, .target = a->sender};
@@ -72,6 +89,7 @@ void sn_arp_rx(struct sn_engine *e, struct sn_buf *b, sn_time now)
 		e->counters.rx_drop_arp++;
 	} else {
 		e->counters.arp_rx++;
+		sn_address_heard_arp(e, b->port, &a, now);
 		handle_arp(e, b, &a, now);
 	}
 	sn_buf_free(b);

@@ -14,6 +14,7 @@ enum {
 	FOREIGN_MAX = 65536,
 	FOREIGN_LOOK = 16 /* entries looked at for the oldest */
 };
+#define ASK_QUIET    0x80000000u    /* in sn_buf.seq of a frame whose owner is looked for: no RST if there is none */
 #define FOREIGN_IDLE (120 * SN_SEC) /* a live entry unused for so long may go */
 #define FOREIGN_HOLD (2 * SN_SEC)   /* a SYN does not change the owner of a flow in use; the second repetition does */
 
@@ -193,11 +194,12 @@ enum sn_err sn_net_port_choose(struct sn_engine *e, struct sn_flow *flow)
 	struct sn_net *n = &e->net;
 	uint32_t mask = e->cfg.port_count - 1u;
 
-	/* F(local, remote, remote port, secret): the local port does not take part (RFC 6056 3.3.3). */
+	/* F and G(local, remote, remote port, secret) are two parts of one hash: the local port does not take part. */
 	flow->lport = 0;
-	uint32_t offset = (uint32_t)(sn_demux_hash(e, flow) >> 32);
+	uint64_t hash = sn_demux_hash(e, flow);
+	uint32_t offset = (uint32_t)(hash >> 32), *next = &n->port_next[hash & (SN_PORT_COUNTERS - 1)];
 	for (uint32_t i = 0; i <= mask; i++) {
-		flow->lport = (uint16_t)(e->cfg.port_base + ((offset + n->port_next++) & mask));
+		flow->lport = (uint16_t)(e->cfg.port_base + ((offset + (*next)++) & mask));
 		if (!sn_net_flow_find(e, flow) && !sn_mptcp_listens(e, flow->lport))
 			return SN_OK;
 	}
@@ -223,15 +225,18 @@ static void forward(struct sn_engine *e, struct sn_buf *b, uint32_t owner)
 
 /* No flow here, and nothing says whose it could be: with a queue chosen by hash, a port whose ring is full may put frames
  * into another worker's (af_packet does), and a RST would end a connection that lives. So the others are asked in turn;
- * whoever has the flow keeps the frame, the last one answers. False: everybody was asked. */
-static bool ask_others(struct sn_engine *e, struct sn_buf *b, sn_time now)
+ * whoever has the flow keeps the frame, the last one answers (*quiet: does not). False: everybody was asked. */
+static bool ask_others(struct sn_engine *e, struct sn_buf *b, bool *quiet, sn_time now)
 {
 	uint32_t left = e->cfg.workers - 2u, next = e->cfg.worker + 1u;
 
 	if (b->flags & SN_BUF_FORWARDED) {
-		if (!(b->flags & SN_BUF_ASKED) || !b->seq)
+		if (!(b->flags & SN_BUF_ASKED))
 			return false;
-		left = b->seq - 1;
+		*quiet |= b->seq & ASK_QUIET;
+		left = (b->seq & ~ASK_QUIET) - 1;
+		if (left == UINT32_MAX)
+			return false;
 		/* Nobody passes on what is lent to him. */
 		if (b->pool != e->cfg.pool && !(b = sn_net_bring_home(e, b)))
 			return true;
@@ -244,8 +249,22 @@ static bool ask_others(struct sn_engine *e, struct sn_buf *b, sn_time now)
 		return true;
 	}
 	b->flags |= SN_BUF_ASKED;
-	b->seq = left;
+	b->seq = left | (*quiet ? ASK_QUIET : 0);
 	forward(e, b, next < e->cfg.workers ? next : 0);
+	return true;
+}
+
+bool sn_demux_elsewhere(struct sn_engine *e, struct sn_buf *b, const struct sn_flow *flow, sn_time now)
+{
+	int32_t block = sn_engine_port_owner(e, flow->lport);
+	const struct sn_net_flow *f = sn_demux_lookup(&e->net, flow, sn_demux_hash(e, flow));
+	uint32_t owner = block >= 0 ? (uint32_t)block : f ? f->owner : e->cfg.worker;
+	bool quiet = true;
+
+	/* A frame that asks its way comes by the owner; nobody but the first may know who that is. */
+	if (owner == e->cfg.worker || (b->flags & SN_BUF_FORWARDED))
+		return block < 0 && ask_others(e, b, &quiet, now);
+	forward(e, b, owner);
 	return true;
 }
 
@@ -332,10 +351,13 @@ void sn_demux_tcp(struct sn_engine *e, struct sn_buf *b, const struct sn_ip *ip,
 	/* A fresh SYN is decided anew: the 4-tuple may have changed hands. Not while the flow is in use: its owner knows
 	 * what to say to a SYN in the middle of it. */
 	if ((seg.flags & (SN_TH_SYN | SN_TH_ACK | SN_TH_RST | SN_TH_FIN)) == SN_TH_SYN) {
-		if (f && f->live && now - f->last_used < FOREIGN_HOLD)
+		if (f && f->live && now - f->last_used < FOREIGN_HOLD) {
 			forward(e, b, f->owner);
-		else
-			new_flow(e, b, &flow, &seg, now);
+			return;
+		}
+		if (seg.opts & SN_OPT_FASTOPEN)
+			seg.early = tcp + seg.hdr_len;
+		new_flow(e, b, &flow, &seg, now);
 		return;
 	}
 	if (f) {
@@ -344,9 +366,27 @@ void sn_demux_tcp(struct sn_engine *e, struct sn_buf *b, const struct sn_ip *ip,
 		forward(e, b, f->owner);
 		return;
 	}
-	if (block < 0 && ask_others(e, b, now))
+	bool quiet = false;
+	if (e->mptcp.cookies_until > now && (seg.flags & (SN_TH_SYN | SN_TH_ACK | SN_TH_RST)) == SN_TH_ACK) {
+		struct sn_tcp *t;
+		switch (sn_mptcp_ack(e, b->port, &flow, &seg, &t, now)) {
+		case SN_ACK_OPENED:
+			b->data = tcp + seg.hdr_len;
+			b->len = seg.len;
+			e->tcp_ops->input(t, &seg, b, now);
+			return;
+		case SN_ACK_DROPPED: sn_buf_free(b); return;
+		case SN_ACK_QUIET: quiet = true; break;
+		case SN_ACK_STRANGE: break;
+		}
+	}
+	if (block < 0 && ask_others(e, b, &quiet, now))
 		return;
 	e->counters.tcp_no_flow++;
+	if (quiet) {
+		sn_buf_free(b);
+		return;
+	}
 	sn_net_send_rst(e, b->port, &flow, &seg, NULL, 0, now);
 	sn_buf_free(b);
 }

@@ -43,15 +43,17 @@ static inline __attribute__((always_inline)) void send_v4(struct sn_engine *e, u
 	struct sn_ipv4 ip = {.src = sn_addr_v4_get(src),
 			     .dst = sn_addr_v4_get(dst),
 			     .id = p->next_id++,
-			     .frag = SN_IPV4_DF,
+			     .frag = proto == SN_IP_TCP ? SN_IPV4_DF : 0, /* nobody would learn that a reply got lost */
 			     .ttl = TTL,
 			     .proto = proto,
 			     .tos = tx->flags & SN_TX_ECT0 ? SN_IP_ECT0 : 0,
 			     .total_len = (uint16_t)(SN_IPV4_HDR + tx->hdr->len + tx->payload_len)};
 	const struct sn_addr *hop = dst;
 
-	if (((p->ip ^ ip.dst) & p->mask) != 0 || SN_UNLIKELY(!p->ip)) {
+	if (((p->ip ^ ip.dst) & p->direct) != 0 || SN_UNLIKELY(!p->ip)) {
 		hop = &p->nif[SN_FAMILY_4].gateway;
+		if (p->routes[SN_FAMILY_4])
+			hop = ip.dst == p->routed ? &p->routed_via : sn_net_routed(p, dst);
 		if (SN_UNLIKELY(!p->ip || sn_addr_is_any(hop))) {
 			no_route(e, tx);
 			return;
@@ -119,6 +121,8 @@ void sn_net_send_tcp(struct sn_engine *e, uint16_t port, const struct sn_addr *s
 	tx->payload_len = payload;
 	if (SN_LIKELY(e->net.port[port].tx_csum)) {
 		tx->flags &= (uint8_t)~SN_TX_CSUM_DONE;
+	} else if (tx->segs) {
+		tx->flags |= SN_TX_CSUM_DONE;
 	} else {
 		/* TCP headers are a multiple of 4, so the payload starts on an even offset. */
 		uint32_t sum = sn_csum_pseudo(src, dst, SN_IP_TCP, tx->hdr->len + payload);
@@ -130,4 +134,21 @@ void sn_net_send_tcp(struct sn_engine *e, uint16_t port, const struct sn_addr *s
 		send_v4(e, port, src, dst, SN_IP_TCP, tx, now);
 	else
 		send_v6(e, port, src, dst, SN_IP_TCP, tx, now);
+}
+
+void sn_net_send_unit(struct sn_engine *e, uint16_t port, const struct sn_addr *src, const struct sn_addr *dst,
+		      struct sn_tx *tx, sn_time now)
+{
+	uint32_t more = tx->segs - 1u;
+	uint32_t headers = SN_ETH_HDR + (sn_addr_is_v4(dst) ? SN_IPV4_HDR : SN_IPV6_HDR) + tx->hdr->len;
+	uint64_t before = e->counters.tx_packets;
+
+	sn_net_send_tcp(e, port, src, dst, tx, -1, now);
+	if (SN_UNLIKELY(e->counters.tx_packets == before))
+		return;
+	/* The frames behind the first. */
+	e->net.port[port].next_id = (uint16_t)(e->net.port[port].next_id + more);
+	e->counters.tx_packets += more;
+	e->counters.tx_bytes += more * headers;
+	e->counters.tx_units++;
 }

@@ -10,7 +10,7 @@
 
 enum { HOP_LIMIT = 255 };
 
-/* One message of ours to `dst`, whose MAC is `to`. */
+/* One message of ours to `dst`, whose MAC is `to`. Without an address that is ready it comes from nobody. */
 static void send_nd(struct sn_engine *e, uint16_t port, const uint8_t to[6], const struct sn_addr *dst,
 		    const struct sn_nd *nd)
 {
@@ -44,7 +44,7 @@ void sn_nd_ask(const struct sn_neigh *h)
 	uint8_t mac[6];
 
 	memcpy(nd.mac, h->engine->net.port[h->port].mac, 6);
-	if (h->state != SN_NEIGH_ASKING) {
+	if (h->state == SN_NEIGH_FRESH || h->state == SN_NEIGH_CHECKING) {
 		send_nd(h->engine, h->port, h->mac, &h->addr, &nd);
 		return;
 	}
@@ -52,22 +52,48 @@ void sn_nd_ask(const struct sn_neigh *h)
 	send_nd(h->engine, h->port, mac, &group, &nd);
 }
 
+/* RFC 4862 5.4.2. */
+void sn_nd_probe(struct sn_engine *e, uint16_t port, const struct sn_addr *addr)
+{
+	struct sn_nd nd = {.type = SN_ICMP6_SOLICIT, .target = *addr};
+	struct sn_addr group = sn_ipv6_solicited_node(addr);
+	uint8_t mac[6];
+
+	sn_ipv6_group_mac(mac, &group);
+	send_nd(e, port, mac, &group, &nd);
+}
+
+/* 7.2.6. */
+void sn_nd_announce(struct sn_engine *e, uint16_t port)
+{
+	const struct sn_net_port *p = &e->net.port[port];
+	struct sn_nd nd = {.type = SN_ICMP6_ADVERTISE,
+			   .flags = SN_ND_OVERRIDE,
+			   .has_mac = true,
+			   .target = p->nif[SN_FAMILY_6].addr};
+	struct sn_addr all = sn_ipv6_all_nodes();
+	uint8_t group[6];
+
+	memcpy(nd.mac, p->mac, 6);
+	sn_ipv6_group_mac(group, &all);
+	send_nd(e, port, group, &all, &nd);
+}
+
 /* 7.2.4. A question from nobody is one for a free address: all hear that it is not. */
 static void answer(struct sn_engine *e, uint16_t port, const struct sn_addr *asker, const uint8_t mac[6],
 		   const struct sn_addr *target)
 {
-	struct sn_nd nd = {.type = SN_ICMP6_ADVERTISE, .flags = SN_ND_OVERRIDE, .has_mac = true, .target = *target};
-	struct sn_addr all = sn_ipv6_all_nodes();
-	uint8_t group[6];
+	struct sn_nd nd = {.type = SN_ICMP6_ADVERTISE,
+			   .flags = SN_ND_OVERRIDE | SN_ND_SOLICITED,
+			   .has_mac = true,
+			   .target = *target};
 
-	memcpy(nd.mac, e->net.port[port].mac, 6);
 	if (sn_addr_is_any6(asker)) {
-		sn_ipv6_group_mac(group, &all);
-		send_nd(e, port, group, &all, &nd);
-	} else {
-		nd.flags |= SN_ND_SOLICITED;
-		send_nd(e, port, mac, asker, &nd);
+		sn_nd_announce(e, port);
+		return;
 	}
+	memcpy(nd.mac, e->net.port[port].mac, 6);
+	send_nd(e, port, mac, asker, &nd);
 }
 
 static void handle_solicit(struct sn_engine *e, const struct sn_buf *b, const struct sn_ip *ip, const struct sn_nd *nd,
@@ -97,7 +123,7 @@ static void handle_solicit(struct sn_engine *e, const struct sn_buf *b, const st
 /* 7.2.5, on three states: what RFC 4861 calls STALE is checked at once. No entry comes from an advertisement. */
 static void hear(struct sn_neigh *h, const struct sn_nd *nd, sn_time now)
 {
-	bool asking = h->state == SN_NEIGH_ASKING;
+	bool asking = h->state == SN_NEIGH_ASKING || h->state == SN_NEIGH_FAILED;
 	bool other = asking || (nd->has_mac && !sn_mac_eq(nd->mac, h->mac));
 
 	if (asking && !nd->has_mac)
@@ -115,6 +141,8 @@ static void handle_advertise(struct sn_engine *e, const struct sn_buf *b, const 
 {
 	struct sn_neigh *h = sn_neigh_find(&e->net, b->port, &nd->target);
 
+	if (!(b->flags & SN_BUF_FORWARDED))
+		sn_address_heard_nd(e, b, ip, nd, now);
 	if (h)
 		hear(h, nd, now);
 	if (!(b->flags & SN_BUF_FORWARDED) && e->cfg.workers > 1 && !sn_addr_is_multicast(&ip->dst))

@@ -6,15 +6,17 @@
 #include "wire/eth.h"
 #include "wire/ipv4.h"
 #include "wire/ipv6.h"
+#include "wire/vlan.h"
 
 bool sn_net_init(struct sn_engine *e)
 {
 	memset(&e->net, 0, sizeof e->net);
 	e->net.rst_limit.credit = e->net.ask_limit.credit = e->net.echo_limit.credit = e->net.neigh_share_limit.credit =
-		SN_SEC;
+		e->net.stranger_limit.credit = e->net.error_limit.credit = e->net.news.limit.credit = SN_SEC;
 	bool demux = sn_demux_init(e);
 	bool neigh = sn_neigh_init(e);
-	return demux && neigh;
+	bool frag = sn_frag_init(e);
+	return demux && neigh && frag;
 }
 
 bool sn_net_limit_take(struct sn_net_limit *l, uint32_t rate, sn_time now)
@@ -59,7 +61,8 @@ static void rx_ipv4(struct sn_engine *e, struct sn_buf *b, const struct sn_net_p
 			(h.dst != p->ip && port_of_ip(&e->net, h.dst) < 0) || !source_is_sane(&e->net, h.src))) {
 		e->counters.rx_drop_ip++;
 	} else if (SN_UNLIKELY(h.frag & (SN_IPV4_MF | SN_IPV4_OFFSET))) {
-		e->counters.rx_drop_frag++;
+		sn_frag_rx4(e, b, &h, now);
+		return;
 	} else {
 		struct sn_ip ip = {.src = sn_addr_v4(h.src),
 				   .dst = sn_addr_v4(h.dst),
@@ -111,10 +114,16 @@ static void rx_ipv6(struct sn_engine *e, struct sn_buf *b, const struct sn_net_p
 	uint8_t *l3 = b->data + SN_ETH_HDR;
 	enum sn_ipv6_verdict verdict = sn_ipv6_parse(&ip, l3, b->len - SN_ETH_HDR);
 
-	if (verdict == SN_IPV6_FRAGMENT) {
-		e->counters.rx_drop_frag++;
-	} else if (verdict != SN_IPV6_OK || !addrs_are_sane(e, p, &ip)) {
+	if (verdict == SN_IPV6_BAD || !addrs_are_sane(e, p, &ip)) {
 		e->counters.rx_drop_ip++;
+		if (verdict == SN_IPV6_OK) /* who claims our address may speak from it */
+			sn_address_heard_frame(e, b, now);
+	} else if (verdict == SN_IPV6_FRAGMENT) {
+		if (to_us && !sn_addr_is_multicast(&ip.dst)) {
+			sn_frag_rx6(e, b, &ip, now);
+			return;
+		}
+		e->counters.rx_drop_frag++;
 	} else if (ip.proto == SN_IP_ICMP6) {
 		sn_icmp6_rx(e, b, &ip, !to_us || sn_addr_is_multicast(&ip.dst), l3 + ip.hdr_len,
 			    ip.total_len - ip.hdr_len, now);
@@ -163,6 +172,21 @@ static bool is_group6(const struct sn_net_port *p, const uint8_t mac[6])
 	       (memcmp(mac, solicited, 3) == 0 && memcmp(mac + 3, p->nif[SN_FAMILY_6].addr.b + 13, 3) == 0);
 }
 
+/* Ports take the tag of their VLAN away (port/burst.c). What is left is a priority, or of a VLAN that is not ours. */
+static void rx_tagged(struct sn_engine *e, struct sn_buf *b, sn_time now)
+{
+	bool priority = sn_vlan_id(b->data) == 0;
+
+	b->data = sn_vlan_pop(b->data);
+	b->len -= SN_VLAN_TAG;
+	if (priority && !sn_vlan_tagged(b->data, b->len)) {
+		sn_net_rx_frame(e, b, now);
+		return;
+	}
+	e->counters.rx_drop_vlan++;
+	sn_buf_free(b);
+}
+
 /* Whatever is not IPv4 for us. Not inlined, for the registers of what is. */
 static __attribute__((noinline)) void rx_other(struct sn_engine *e, struct sn_buf *b, sn_time now)
 {
@@ -180,6 +204,17 @@ static __attribute__((noinline)) void rx_other(struct sn_engine *e, struct sn_bu
 			sn_arp_rx(e, b, now);
 			return;
 		}
+		if (sn_vlan_tagged(b->data, b->len)) {
+			rx_tagged(e, b, now);
+			return;
+		}
+		if (eth.type == SN_NEIGH_NOTE && b->flags & SN_BUF_FORWARDED) {
+			sn_neigh_note_rx(e, b, now);
+			sn_buf_free(b);
+			return;
+		}
+		if (eth.type == SN_ETH_IPV6 && p->held & 1u << SN_FAMILY_6)
+			sn_address_heard_frame(e, b, now);
 	}
 	e->counters.rx_drop_eth++;
 	sn_buf_free(b);

@@ -32,8 +32,10 @@ struct sn_netlab *sn_netlab_new(uint32_t frame, uint32_t buffers, uint64_t grain
 	lab->grain_ns = grain_ns;
 	lab->dir = calloc(2 * SN_NETLAB_MAX_LINKS, sizeof *lab->dir);
 	lab->port = calloc(2 * SN_NETLAB_MAX_LINKS, sizeof *lab->port);
+	lab->box = calloc(SN_NETLAB_MAX_LINKS, sizeof *lab->box);
 	lab->epoll = epoll_create1(EPOLL_CLOEXEC);
-	if (!lab->dir || !lab->port || lab->epoll < 0 || !sn_netlab_pool_init(&lab->pool, frame, buffers)) {
+	if (!lab->dir || !lab->port || !lab->box || lab->epoll < 0 ||
+	    !sn_netlab_pool_init(&lab->pool, frame, buffers)) {
 		sn_netlab_free(lab);
 		return NULL;
 	}
@@ -53,6 +55,7 @@ void sn_netlab_free(struct sn_netlab *lab)
 	sn_netlab_pool_close(&lab->pool);
 	free(lab->dir);
 	free(lab->port);
+	free(lab->box);
 	free(lab);
 }
 
@@ -84,6 +87,7 @@ int sn_netlab_add(struct sn_netlab *lab, int netns_a, const char *if_a, int netn
 			return error;
 		}
 	}
+	sn_netlab_box_init(lab, lab->links, seed);
 	return (int)lab->links++;
 }
 
@@ -138,6 +142,8 @@ static sn_time earliest(const struct sn_netlab *lab)
 
 	for (uint32_t i = 0; i < 2 * lab->links; i++)
 		at = SN_MIN(at, sn_sim_half_next(&lab->dir[i].half));
+	for (uint32_t i = 0; i < lab->links; i++)
+		at = SN_MIN(at, sn_sim_middle_next(&lab->box[i].middle));
 	return at;
 }
 
@@ -148,6 +154,8 @@ static bool release(struct sn_netlab *lab, sn_time now)
 	sn_time due = lab->busy ? now + lab->grain_ns / 2 : now;
 	bool any = false;
 
+	for (uint32_t i = 0; i < lab->links; i++)
+		sn_sim_middle_flush(&lab->box[i].middle, now);
 	for (uint32_t i = 0; i < 2 * lab->links; i++) {
 		if (sn_sim_half_next(&lab->dir[i].half) > due)
 			continue;

@@ -44,6 +44,13 @@ struct sn_netlab_dir {
 	struct sn_netlab_stats stats;
 };
 
+/* The middlebox in front of both directions of a link. */
+struct sn_netlab_box {
+	struct sn_sim_box what;
+	struct sn_sim_middle middle;
+	uint32_t changes;
+};
+
 struct sn_netlab_port {
 	int fd;
 	uint32_t out; /* index of the direction that leads away from here */
@@ -54,6 +61,7 @@ struct sn_netlab {
 	uint32_t frame; /* longest */
 	uint32_t links;
 	struct sn_netlab_dir *dir;   /* 2 per link */
+	struct sn_netlab_box *box;   /* 1 per link */
 	struct sn_netlab_port *port; /* 2 per link: port i receives for dir i; dir i sends by port i ^ 1 */
 	int epoll;
 	uint32_t realtime;
@@ -80,6 +88,10 @@ void sn_netlab_dir_push(struct sn_netlab_dir *d, struct sn_buf *b, uint32_t leng
 struct sn_buf *sn_netlab_dir_pull(struct sn_netlab_dir *d, sn_time now);
 void sn_netlab_dir_sent(struct sn_netlab_dir *d, const struct sn_buf *b, sn_time due, sn_time now);
 void sn_netlab_dir_stats(const struct sn_netlab_dir *d, sn_time now, struct sn_netlab_stats *out);
+
+/* box.c: frames of a direction on their way to push(). */
+void sn_netlab_box_init(struct sn_netlab *lab, uint32_t link, uint64_t seed);
+void sn_netlab_box_send(struct sn_netlab *lab, uint32_t dir, struct sn_buf *b, sn_time now);
 
 /* socket.c: a packet socket on one interface. */
 int sn_netlab_socket_open(int netns, const char *name);

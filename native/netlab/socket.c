@@ -118,7 +118,10 @@ uint32_t sn_netlab_socket_receive(struct sn_netlab *lab, uint32_t port, sn_time 
 			complete(d, &lab->msg[i].msg_hdr, b);
 			length = b->len;
 		}
-		sn_netlab_dir_push(d, b, length, now);
+		if (length > b->len)
+			sn_netlab_dir_push(d, b, length, now);
+		else
+			sn_netlab_box_send(lab, port, b, now);
 	}
 	return got > 0 ? (uint32_t)got : 0;
 }

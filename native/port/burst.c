@@ -18,6 +18,8 @@
 
 #include "port/mbuf.h"
 #include "port/resync.h"
+#include "wire/vlan.h"
+#include "wire/split.h"
 
 enum { SN_BURST = 64, SN_TX_RETRIES = 4 };
 #define KICK_AFTER (200 * SN_USEC)
@@ -37,6 +39,24 @@ static bool csum_good(const struct rte_mbuf *m)
 	       eth->ether_type == RTE_BE16(RTE_ETHER_TYPE_IPV6);
 }
 
+/* A frame of the port's VLAN, whose tag is taken away. Drivers leave it in the frame, or put it aside. */
+static bool of_our_vlan(struct sn_port_queue *q, uint16_t vlan, const struct rte_mbuf *m, struct sn_buf *b)
+{
+	uint16_t id = 0;
+
+	if (m->ol_flags & RTE_MBUF_F_RX_VLAN_STRIPPED) {
+		id = m->vlan_tci & SN_VLAN_ID;
+	} else if (sn_vlan_tagged(b->data, b->len)) {
+		id = sn_vlan_id(b->data);
+		b->data = sn_vlan_pop(b->data);
+		b->len -= SN_VLAN_TAG;
+	}
+	if (id == vlan)
+		return true;
+	q->rx_vlan++;
+	return false;
+}
+
 uint32_t sn_port_rx(struct sn_port *p, uint32_t queue, struct sn_buf **v, uint32_t n)
 {
 	struct rte_mbuf *m[SN_BURST];
@@ -54,8 +74,8 @@ uint32_t sn_port_rx(struct sn_port *p, uint32_t queue, struct sn_buf **v, uint32
 	}
 	for (uint16_t i = 0; i < got; i++) {
 		struct sn_buf *b = sn_buf_of(m[i]);
-		/* Frames of a VLAN are not ours; a chain cannot happen without scatter, which is off. */
-		if (SN_UNLIKELY(m[i]->nb_segs != 1 || m[i]->ol_flags & RTE_MBUF_F_RX_VLAN_STRIPPED)) {
+		/* A chain cannot happen without scatter, which is off. */
+		if (SN_UNLIKELY(m[i]->nb_segs != 1)) {
 			p->queue[queue].rx_bad++;
 			rte_pktmbuf_free(m[i]);
 			continue;
@@ -71,6 +91,11 @@ uint32_t sn_port_rx(struct sn_port *p, uint32_t queue, struct sn_buf **v, uint32
 		b->pool = &p->queue[queue].pool->pool;
 		b->base = m[i]->buf_addr;
 		b->room = m[i]->buf_len;
+		if (SN_UNLIKELY(p->vlan || m[i]->ol_flags & RTE_MBUF_F_RX_VLAN_STRIPPED) &&
+		    !of_our_vlan(&p->queue[queue], p->vlan, m[i], b)) {
+			rte_pktmbuf_free(m[i]);
+			continue;
+		}
 		v[out++] = b;
 	}
 	return out;
@@ -116,13 +141,29 @@ static bool add_references(struct sn_bufs *pool, struct rte_mbuf *head, const st
 	return true;
 }
 
-static bool add_copies(struct rte_mbuf *head, const struct sn_tx *tx)
+/* Copies of the payload behind the headers; what has no room there goes into further buffers. */
+static bool add_copies(struct sn_bufs *pool, struct rte_mbuf *head, const struct sn_tx *tx)
 {
+	struct rte_mbuf *last = head;
+
 	for (uint32_t i = 0; i < tx->nref; i++) {
-		char *to = rte_pktmbuf_append(head, (uint16_t)tx->ref[i].len);
-		if (SN_UNLIKELY(!to))
-			return false;
-		memcpy(to, tx->ref[i].data, tx->ref[i].len);
+		const uint8_t *from = tx->ref[i].data;
+		for (uint32_t left = tx->ref[i].len; left;) {
+			uint32_t n = SN_MIN(left, (uint32_t)rte_pktmbuf_tailroom(last));
+			memcpy(rte_pktmbuf_mtod_offset(last, char *, last->data_len), from, n);
+			last->data_len = (uint16_t)(last->data_len + n);
+			head->pkt_len += n;
+			from += n;
+			left -= n;
+			if (!left)
+				break;
+			struct rte_mbuf *m = tx->segs ? rte_pktmbuf_alloc(pool->mp) : NULL;
+			if (SN_UNLIKELY(!m))
+				return false;
+			last->next = m;
+			last = m;
+			head->nb_segs++;
+		}
 	}
 	return true;
 }
@@ -142,33 +183,74 @@ static struct sn_buf *own_copy(struct sn_bufs *pool, struct sn_buf *lent)
 	return b;
 }
 
-/* Builds the packet, or frees everything and returns NULL. */
-static struct rte_mbuf *build(struct sn_port *p, struct sn_port_queue *q, const struct sn_tx *tx)
+/* What the port does to the packet itself. */
+static void ask_offloads(const struct sn_port *p, struct rte_mbuf *m, const struct sn_tx *tx)
+{
+	m->l2_len = tx->l3_off;
+	m->l3_len = (uint32_t)(tx->l4_off - tx->l3_off) & 0x1ff;
+	m->l4_len = 0;
+	m->ol_flags = RTE_MBUF_F_TX_TCP_CKSUM;
+	m->ol_flags |= tx->flags & SN_TX_IPV6 ? RTE_MBUF_F_TX_IPV6 : RTE_MBUF_F_TX_IPV4 | RTE_MBUF_F_TX_IP_CKSUM;
+	if (p->tso && tx->segs) {
+		m->ol_flags |= RTE_MBUF_F_TX_TCP_SEG;
+		m->l4_len = (m->data_len - tx->l4_off) & 0xff;
+		m->tso_segsz = tx->seg_size;
+	}
+}
+
+/* Headers are in m: makes the packet, or frees everything and returns NULL. */
+static struct rte_mbuf *complete(const struct sn_port *p, struct sn_port_queue *q, struct rte_mbuf *m,
+				 const struct sn_tx *tx)
+{
+	m->ol_flags = 0;
+	if (p->tx_csum && !(tx->flags & SN_TX_CSUM_DONE))
+		ask_offloads(p, m, tx);
+	if (SN_LIKELY(p->copies && p->multi_seg ? add_references(q->pool, m, tx) : add_copies(q->pool, m, tx)))
+		return m;
+	rte_pktmbuf_free(m);
+	q->tx_nobuf++;
+	return NULL;
+}
+
+/* The packet, or NULL and everything is freed. */
+static struct rte_mbuf *build(const struct sn_port *p, struct sn_port_queue *q, const struct sn_tx *tx)
 {
 	struct sn_buf *hdr = SN_UNLIKELY(tx->hdr->lent) ? own_copy(q->pool, tx->hdr) : tx->hdr;
-	if (SN_UNLIKELY(!hdr))
-		goto nobuf;
+	if (SN_UNLIKELY(!hdr)) {
+		q->tx_nobuf++;
+		return NULL;
+	}
 	struct rte_mbuf *m = sn_mbuf_of(hdr);
 	m->data_off = (uint16_t)(hdr->data - (uint8_t *)m->buf_addr);
 	m->data_len = (uint16_t)hdr->len;
 	m->pkt_len = hdr->len;
 	m->next = NULL;
 	m->nb_segs = 1;
-	m->ol_flags = 0;
-	if (p->tx_csum && !(tx->flags & SN_TX_CSUM_DONE)) {
-		m->l2_len = tx->l3_off;
-		m->l3_len = (uint32_t)(tx->l4_off - tx->l3_off) & 0x1ff;
-		m->l4_len = 0;
-		m->ol_flags = RTE_MBUF_F_TX_TCP_CKSUM;
-		m->ol_flags |=
-			tx->flags & SN_TX_IPV6 ? RTE_MBUF_F_TX_IPV6 : RTE_MBUF_F_TX_IPV4 | RTE_MBUF_F_TX_IP_CKSUM;
+	return complete(p, q, m, tx);
+}
+
+/* The next frame of a unit, or NULL. The last one takes the unit's own buffer. */
+static struct rte_mbuf *cut(const struct sn_port *p, struct sn_port_queue *q, struct sn_split *s)
+{
+	struct sn_buf *hdr = s->unit->hdr;
+	struct sn_tx one;
+
+	if (sn_split_last(s)) {
+		sn_split_next(s, hdr->data, &one);
+		one.hdr = hdr;
+		return build(p, q, &one);
 	}
-	if (SN_LIKELY(p->copies && p->multi_seg ? add_references(q->pool, m, tx) : add_copies(m, tx)))
-		return m;
-	rte_pktmbuf_free(m);
-nobuf:
-	q->tx_nobuf++;
-	return NULL;
+	struct rte_mbuf *m = rte_pktmbuf_alloc(q->pool->mp);
+	if (SN_UNLIKELY(!m)) {
+		uint8_t nowhere[SN_HEADROOM];
+		sn_split_next(s, nowhere, &one);
+		q->tx_nobuf++;
+		return NULL;
+	}
+	m->data_len = (uint16_t)hdr->len;
+	m->pkt_len = hdr->len;
+	sn_split_next(s, rte_pktmbuf_mtod(m, uint8_t *), &one);
+	return complete(p, q, m, &one);
 }
 
 /* Asks the kernel to go on with what stands in the send ring: true if nothing is left there. */
@@ -177,32 +259,75 @@ static bool kick(const struct sn_port_queue *q)
 	return sendto(q->wait_fd, NULL, 0, MSG_DONTWAIT, NULL, 0) >= 0 || (errno != ENOBUFS && errno != EAGAIN);
 }
 
+struct burst {
+	uint16_t n;
+	struct rte_mbuf *m[SN_BURST];
+};
+
+/* What the queue does not take after a bounded retry is dropped. */
+static void hand_over(const struct sn_port *p, uint32_t queue, struct sn_port_queue *q, struct burst *b)
+{
+	uint16_t sent = 0, ready = b->n;
+
+	if (p->tx_csum)
+		ready = rte_eth_tx_prepare(p->dev, (uint16_t)queue, b->m, b->n);
+	for (int retry = 0; sent < ready && retry < SN_TX_RETRIES; retry++) {
+		uint16_t took = rte_eth_tx_burst(p->dev, (uint16_t)queue, b->m + sent, (uint16_t)(ready - sent));
+		sent = (uint16_t)(sent + took);
+		if (sent == ready || q->kernel)
+			break; /* the send ring of the kernel is as long as we want a queue to be */
+		rte_pause();
+	}
+	q->tx_full += (uint64_t)(b->n - sent);
+	while (sent < b->n)
+		rte_pktmbuf_free(b->m[sent++]);
+	b->n = 0;
+}
+
+static inline void add(const struct sn_port *p, uint32_t queue, struct sn_port_queue *q, struct burst *b,
+		       struct rte_mbuf *m)
+{
+	if (SN_LIKELY(m))
+		b->m[b->n++] = m;
+	if (b->n == SN_BURST)
+		hand_over(p, queue, q, b);
+}
+
+/* Puts the port's VLAN into a frame or unit. False: no buffer, and everything is freed. */
+static bool tag(const struct sn_port *p, struct sn_port_queue *q, struct sn_tx *tx)
+{
+	if (tx->hdr->lent && !(tx->hdr = own_copy(q->pool, tx->hdr))) {
+		q->tx_nobuf++;
+		return false;
+	}
+	tx->hdr->data = sn_vlan_push(tx->hdr->data, p->vlan);
+	tx->hdr->len += SN_VLAN_TAG;
+	tx->l3_off += SN_VLAN_TAG;
+	tx->l4_off += SN_VLAN_TAG;
+	return true;
+}
+
 void sn_port_tx(struct sn_port *p, uint32_t queue, struct sn_tx *v, uint32_t n, sn_time now)
 {
 	struct sn_port_queue *q = &p->queue[queue];
-	struct rte_mbuf *m[SN_BURST];
+	struct burst b;
 
-	while (n) {
-		uint16_t have = 0, sent = 0;
-		uint32_t take = SN_MIN(n, (uint32_t)SN_BURST);
-		for (uint32_t i = 0; i < take; i++)
-			if ((m[have] = build(p, q, &v[i])))
-				have++;
-		v += take;
-		n -= take;
-		if (p->tx_csum)
-			have = rte_eth_tx_prepare(p->dev, (uint16_t)queue, m, have);
-		for (int retry = 0; sent < have && retry < SN_TX_RETRIES; retry++) {
-			uint16_t took = rte_eth_tx_burst(p->dev, (uint16_t)queue, m + sent, (uint16_t)(have - sent));
-			sent = (uint16_t)(sent + took);
-			if (sent == have || q->kernel)
-				break; /* the send ring of the kernel is as long as we want a queue to be */
-			rte_pause();
+	b.n = 0;
+	for (uint32_t i = 0; i < n; i++) {
+		struct sn_split s;
+
+		if (SN_UNLIKELY(p->vlan) && !tag(p, q, &v[i]))
+			continue;
+		if (!v[i].segs || p->tso) {
+			add(p, queue, q, &b, build(p, q, &v[i]));
+			continue;
 		}
-		q->tx_full += (uint64_t)(have - sent);
-		while (sent < have)
-			rte_pktmbuf_free(m[sent++]);
+		sn_split_begin(&s, &v[i]);
+		while (!sn_split_done(&s))
+			add(p, queue, q, &b, cut(p, q, &s));
 	}
+	if (b.n)
+		hand_over(p, queue, q, &b);
 	if (q->kernel)
 		q->kick = now + KICK_AFTER;
 }

@@ -135,8 +135,9 @@ enum sn_err sn_bufs_create(struct sn_bufs *p, const char *name, uint32_t worker,
 		sn_bufs_destroy(p);
 		return sn_fail(
 			SN_E_NOMEM,
-			"no memory for %u packet buffers of worker %u (%s): give the runtime more memory or fewer buffers",
-			count, worker, rte_strerror(err));
+			"no memory for %u packet buffers of %u bytes, %zu MB, of worker %u (%s): raise memory_mb, or lower buffers "
+			"or the MTU",
+			count, room, sn_bufs_footprint(count, frame, refs) >> 20, worker, rte_strerror(err));
 	}
 	p->worker = worker;
 	p->count = count;

@@ -15,6 +15,7 @@
 #include "port/resync.h"
 
 enum { SN_RX_DESC = 1024, SN_TX_DESC = 1024 };
+enum { SN_TSO_PIECES = 33 }; /* of a packet to be cut, where the driver does not say how many it takes */
 
 /* Drivers that are done with a packet's memory when rte_eth_tx_burst() returns, and take it in pieces. */
 static bool driver_copies(const char *driver)
@@ -133,6 +134,14 @@ static void configure(struct sn_port *p, const struct rte_eth_dev_info *info, st
 		conf->txmode.offloads |= RTE_ETH_TX_OFFLOAD_MULTI_SEGS;
 		p->multi_seg = true;
 	}
+	p->unit_max = SN_UNIT_MAX;
+	if (p->tx_csum && p->multi_seg && info->tx_offload_capa & RTE_ETH_TX_OFFLOAD_TCP_TSO) {
+		/* Payload is copied into buffers of at least 2048 bytes behind the headers' own. */
+		uint32_t pieces = info->tx_desc_lim.nb_seg_max ? info->tx_desc_lim.nb_seg_max : SN_TSO_PIECES;
+		conf->txmode.offloads |= RTE_ETH_TX_OFFLOAD_TCP_TSO;
+		p->tso = true;
+		p->unit_max = SN_MIN(p->unit_max, (pieces - 1) * 2048);
+	}
 	uint64_t rss = info->flow_type_rss_offloads & (RTE_ETH_RSS_NONFRAG_IPV4_TCP | RTE_ETH_RSS_IPV4 |
 						       RTE_ETH_RSS_NONFRAG_IPV6_TCP | RTE_ETH_RSS_IPV6);
 	if (p->queues > 1 && rss) {
@@ -189,7 +198,7 @@ static enum sn_err start(struct sn_port *p, const struct sn_port_open *o)
 		return sn_fail(SN_E_INVAL, "port %s did not start: %s", o->name, rte_strerror(-rc));
 	p->started = true;
 	find_wait_fds(p, o, intr);
-	p->flow_rules = sn_port_flow_probe(p);
+	p->flow_rules = p->vlan ? 0 : sn_port_flow_probe(p); /* the rules look for untagged segments */
 	return sn_addr_is_any6(&o->addr6) ? SN_OK : sn_port_hear(p, &o->addr6);
 }
 
@@ -199,6 +208,7 @@ enum sn_err sn_port_open(struct sn_port *p, uint16_t index, const struct sn_port
 	p->index = index;
 	p->queues = o->queues;
 	p->mtu = o->mtu;
+	p->vlan = o->vlan;
 	p->ifindex = o->ifindex;
 	p->hear_fd = -1;
 	for (uint16_t q = 0; q < o->queues; q++)

@@ -26,6 +26,7 @@ struct sn_port_queue {
 	uint32_t frame_size, frames;
 	bool resync; /* our predecessor died: the driver may have lost its place in the receive ring */
 	uint64_t tx_full, tx_nobuf, rx_bad;
+	uint64_t rx_vlan; /* frames of other VLANs; the worker moves it to its counters */
 } SN_ALIGNED;
 
 struct sn_port {
@@ -33,9 +34,12 @@ struct sn_port {
 	uint16_t index;
 	uint16_t queues;
 	uint16_t mtu;
+	uint16_t vlan; /* frames bear this tag outside, none inside; 0: none at all */
 	uint8_t mac[6];
 	bool tx_csum;       /* fills in IPv4 and TCP checksums */
 	bool rx_csum;       /* verifies them */
+	bool tso;           /* cuts units (sn_buf.h) itself */
+	uint32_t unit_max;  /* payload of the units that sn_port_tx() takes */
 	bool multi_seg;     /* takes a packet in several pieces */
 	bool copies;        /* is done with a packet's memory when the burst returns */
 	bool holds_rx;      /* has buffers of ours in its receive rings */
@@ -55,6 +59,7 @@ struct sn_port_open {
 	const char *device; /* the ethdev's name */
 	int ifindex;        /* of the Linux interface, 0: none */
 	uint16_t mtu;       /* L3 bytes */
+	uint16_t vlan;      /* 0: none */
 	uint16_t queues;
 	struct sn_addr addr6;        /* the port's IPv6 address, ::: none */
 	uint32_t frame_size, frames; /* of a packet socket's rings, 0: none */
@@ -80,7 +85,7 @@ void sn_port_stats(const struct sn_port *p, struct sn_port_stats *out);
 
 /* --- by the worker that owns the queue --- */
 uint32_t sn_port_rx(struct sn_port *p, uint32_t queue, struct sn_buf **v, uint32_t n);
-/* Sends n frames; what the queue does not take after a bounded retry is dropped and counted. Takes every header. */
+/* Sends n frames or units; what the queue does not take after a bounded retry is dropped and counted. Takes every header. */
 void sn_port_tx(struct sn_port *p, uint32_t queue, struct sn_tx *v, uint32_t n, sn_time now);
 /* Before blocking: arms the interrupt if there is one, kicks what is left in the send ring. Returns when the queue must
  * be looked at again whatever happens, SN_TIME_NEVER if wait_fd says it all. */

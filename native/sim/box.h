@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The middlebox of one path. Frames enter it before the link of their direction; it rewrites, cuts, joins and holds them
- * as struct sn_sim_box says. Sequence numbers: it knows A's view on its A side and B's view on its B side, and keeps no
- * state for that (the shift is a hash of the ports). Only the NAT has a table.
+ * The middlebox of one path, of the simulator and of netlab. Frames enter it before the link of their direction; it
+ * rewrites, cuts, joins and holds them as struct sn_sim_box says. Sequence numbers: it knows A's view on its A side and
+ * B's view on its B side, and keeps no state for that (the shift is a hash of the ports). Only the NAT has a table.
  */
 #ifndef SN_SIM_BOX_H
 #define SN_SIM_BOX_H
@@ -10,7 +10,6 @@
 #include "sim/frame.h"
 #include "sim/rng.h"
 
-struct sn_sim;
 struct sn_sim_box; /* abi/50_sim.h */
 
 enum { SN_SIM_NAT_FLOWS = 128 };
@@ -21,9 +20,17 @@ struct sn_sim_nat_flow {
 };
 
 struct sn_sim_middle {
-	struct sn_sim *sim;
 	const struct sn_sim_box *cfg;
+	uint64_t seed;
 	uint32_t path;
+	/* Set by the owner. */
+	uint32_t room;     /* the longest frame */
+	bool csum;         /* frames carry checksums, which are made anew */
+	uint32_t *changes; /* counts what was done to frames */
+	void (*out)(void *ctx, uint32_t path, uint32_t dir, struct sn_buf *b,
+		    sn_time now); /* takes what leaves the box */
+	void *ctx;
+
 	struct sn_rng rng;
 	uint32_t rewrites;
 	uint32_t flows;
@@ -32,15 +39,12 @@ struct sn_sim_middle {
 	sn_time until[2];
 };
 
-void sn_sim_middle_init(struct sn_sim_middle *m, struct sn_sim *sim, uint32_t path);
-/* Takes a frame of one direction; what comes of it goes on the link. */
-void sn_sim_middle_send(struct sn_sim_middle *m, uint32_t dir, struct sn_buf *b);
+void sn_sim_middle_init(struct sn_sim_middle *m, const struct sn_sim_box *cfg, uint64_t seed, uint32_t path);
+/* Takes a frame of one direction; out() gets what comes of it. */
+void sn_sim_middle_send(struct sn_sim_middle *m, uint32_t dir, struct sn_buf *b, sn_time now);
 /* When held frames go on. */
-static inline sn_time sn_sim_middle_next(const struct sn_sim_middle *m)
-{
-	return m->until[0] < m->until[1] ? m->until[0] : m->until[1];
-}
-void sn_sim_middle_flush(struct sn_sim_middle *m);
+static inline sn_time sn_sim_middle_next(const struct sn_sim_middle *m) { return SN_MIN(m->until[0], m->until[1]); }
+void sn_sim_middle_flush(struct sn_sim_middle *m, sn_time now);
 void sn_sim_middle_drop(struct sn_sim_middle *m);
 void sn_sim_middle_rebind(struct sn_sim_middle *m);
 /* nat.c */

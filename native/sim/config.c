@@ -19,7 +19,8 @@ static bool box_valid(const struct sn_sim_box *b)
 {
 	return chance(b->mangle) && chance(b->rewrite) && b->flags < 2 * SN_SIM_BOX_DUMB &&
 	       (!b->coalesce || b->coalesce_ns) && b->coalesce_ns <= SN_SEC && (!b->split || b->split >= 8) &&
-	       (!b->mss || b->mss >= 64);
+	       (!b->mss || b->mss >= 64) && (!b->mtu || b->mtu >= 576) && b->fragment % 8 == 0 &&
+	       (!b->fragment || b->fragment >= 64);
 }
 
 /* RFC 8200 5: no IPv6 below an mtu of 1280. */
@@ -40,6 +41,7 @@ static bool event_valid(const struct sn_sim_cfg *c, const struct sn_sim_event *e
 	switch (e->what) {
 	case SN_SIM_POOL: return e->arg <= 1000;
 	case SN_SIM_CLOCK: return e->arg <= 3600 * SN_SEC;
+	case SN_SIM_FLOOD: return e->arg <= 1000000;
 	case SN_SIM_STALL: return c->conns <= 1; /* whose DATA_ACK it is nobody asks */
 	default: return e->what >= SN_SIM_DOWN && e->what <= SN_SIM_DIE;
 	}
@@ -59,7 +61,7 @@ bool sn_sim_cfg_valid(const struct sn_sim_cfg *c)
 	    c->workers_a > SN_SIM_WORKERS || c->workers_b > SN_SIM_WORKERS ||
 	    (c->mtu && (c->mtu < 576 || c->mtu > 2000)) || c->steering > SN_SIM_FIRST ||
 	    c->closing > SN_SIM_CLOSE_ONLY || c->arena % 4096 || c->rx_slot_size % SN_CACHE_LINE || !text_valid(c) ||
-	    (c->trace[0] && !c->trace_ns) || c->ecn > 3 || c->allow > 3 ||
+	    (c->trace[0] && !c->trace_ns) || c->rx_wait_ns > SN_SEC || c->ecn > 3 || c->allow > 3 ||
 	    (c->msg_bytes && (!c->msg_every_ns || c->bytes_ab % c->msg_bytes)))
 		return false;
 	if (!family_valid(c))

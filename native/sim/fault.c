@@ -36,6 +36,7 @@ void sn_sim_fault(struct sn_sim *sim, const struct sn_sim_event *e)
 					SN_MIN(h->worker[w].deadline - SN_MIN(sim->now, h->worker[w].deadline), e->arg);
 		}
 		break;
+	case SN_SIM_FLOOD: sn_sim_flood_begin(sim, e->path, until, e->arg); break;
 	case SN_SIM_STALL: sn_sim_stall_begin(&sim->stall[e->host]); break;
 	case SN_SIM_DIE: sn_sim_app_die(&sim->app[e->host]); break;
 	default: paths(sim, e); break;

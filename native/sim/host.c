@@ -5,6 +5,7 @@
 
 #include "sim/pcap.h"
 #include "sim/sim.h"
+#include "wire/split.h"
 
 enum {
 	FORWARD_RING = 1024,
@@ -12,7 +13,7 @@ enum {
 	BLOCK_BASE = 32768,
 	POLL_STEP_NS = 500, /* an engine that asks to be polled at once is polled after so long */
 	IDLE_SPINS_MAX = 100000,
-	RX_QUEUE = 1024, /* frames that wait for a stopped worker */
+	RX_QUEUE = 1024, /* frames that wait for a worker */
 	RX_BURST = 32
 };
 
@@ -65,6 +66,38 @@ static uint32_t queue_of(const struct sn_sim_host *h, const struct sn_buf *b)
 	return frame_hash(b) % h->workers;
 }
 
+/* One frame whose headers stand in b already: the payload behind them, and away it goes. Takes b. */
+static void send_frame(struct sn_sim_host *h, uint16_t port, struct sn_buf *b, const struct sn_tx *tx)
+{
+	struct sn_sim *sim = h->sim;
+
+	for (uint32_t r = 0; r < tx->nref; r++) {
+		memcpy(b->data + b->len, tx->ref[r].data, tx->ref[r].len);
+		b->len += tx->ref[r].len;
+	}
+	b->port = port;
+	if (h->pcap)
+		sn_sim_pcap_write(h->pcap, sim->now, port, true, b->data, b->len);
+	if (sim->segments)
+		sn_sim_segments_row(sim->segments, sim->now, h->side, true, port, b);
+	sn_sim_send(sim, h->side, port, b);
+}
+
+/* Is what the engine hands over in order? */
+static bool fits(const struct sn_sim *sim, const struct sn_tx *tx)
+{
+	uint32_t payload = 0, most = 14 + (sim->cfg->mtu ? sim->cfg->mtu : 1500);
+
+	for (uint32_t r = 0; r < tx->nref; r++)
+		payload += tx->ref[r].len;
+	if (payload != tx->payload_len)
+		return false;
+	if (!tx->segs)
+		return tx->hdr->len + payload <= most;
+	return tx->segs > 1 && tx->hdr->len + tx->seg_size <= most && payload <= SN_UNIT_MAX &&
+	       payload > (tx->segs - 1u) * tx->seg_size && payload <= (uint32_t)tx->segs * tx->seg_size;
+}
+
 static void hook_tx(void *ctx, uint16_t port, struct sn_tx *v, uint32_t n)
 {
 	struct sn_sim_worker *w = ctx;
@@ -73,29 +106,27 @@ static void hook_tx(void *ctx, uint16_t port, struct sn_tx *v, uint32_t n)
 	struct sn_sim_pool *to = &sim->host[!h->side].pool;
 
 	for (uint32_t i = 0; i < n; i++) {
-		struct sn_buf *hdr = v[i].hdr;
-		uint32_t len = hdr->len;
-		for (uint32_t r = 0; r < v[i].nref; r++)
-			len += v[i].ref[r].len;
-		if (len > 14 + (sim->cfg->mtu ? sim->cfg->mtu : 1500) || len - hdr->len != v[i].payload_len)
-			sn_sim_fail(sim, "host %c sends a frame of %u bytes (payload_len %u)", 'A' + (int)h->side, len,
-				    v[i].payload_len);
-		struct sn_buf *b = sn_sim_failed(sim) || port >= h->paths ? NULL : sn_buf_alloc(&to->pool);
-		if (b) {
-			memcpy(b->data, hdr->data, hdr->len);
-			b->len = hdr->len;
-			for (uint32_t r = 0; r < v[i].nref; r++) {
-				memcpy(b->data + b->len, v[i].ref[r].data, v[i].ref[r].len);
-				b->len += v[i].ref[r].len;
-			}
-			b->port = port;
-			if (h->pcap)
-				sn_sim_pcap_write(h->pcap, sim->now, port, true, b->data, b->len);
-			if (sim->segments)
-				sn_sim_segments_row(sim->segments, sim->now, h->side, true, port, b);
-			sn_sim_middle_send(&sim->box[port], h->side, b);
-		}
-		sn_buf_free(hdr);
+		struct sn_tx one = v[i];
+		struct sn_split cut;
+
+		if (!fits(sim, &v[i]))
+			sn_sim_fail(sim, "host %c sends a frame of %u and %u bytes in %u pieces for %u segments of %u",
+				    'A' + (int)h->side, v[i].hdr->len, v[i].payload_len, v[i].nref, v[i].segs,
+				    v[i].seg_size);
+		else if (v[i].segs)
+			sn_split_begin(&cut, &v[i]);
+		do {
+			struct sn_buf *b = sn_sim_failed(sim) || port >= h->paths ? NULL : sn_buf_alloc(&to->pool);
+			if (!b)
+				break;
+			b->len = v[i].hdr->len;
+			if (v[i].segs)
+				sn_split_next(&cut, b->data, &one);
+			else
+				memcpy(b->data, v[i].hdr->data, b->len);
+			send_frame(h, port, b, &one);
+		} while (v[i].segs && !sn_split_done(&cut));
+		sn_buf_free(v[i].hdr);
 	}
 }
 
@@ -179,6 +210,7 @@ static bool worker_init(struct sn_sim_worker *w, struct sn_sim_host *h, uint32_t
 			.mac = {2, 0, 0, 0, (uint8_t)p, (uint8_t)(side + 1)},
 			.mtu = (uint16_t)(c->mtu ? c->mtu : 1500),
 			.tx_csum = !h->sim->soft_csum,
+			.unit_max = c->single ? 0 : SN_UNIT_MAX,
 		};
 		struct sn_addr own = sn_sim_host_addr(c, side, p), none = {0};
 		struct sn_addr gateway = c->pm & SN_SIM_PM_SUBFLOW ? sn_sim_host_addr(c, !side, p) : none;
@@ -251,7 +283,7 @@ void sn_sim_host_close(struct sn_sim_host *h)
 
 sn_time sn_sim_worker_now(const struct sn_sim_worker *w) { return w->host->sim->now + w->leap; }
 
-/* Frames that came while the worker was stopped, in bursts. */
+/* Frames that came while the worker was stopped or its NIC waited for more, in bursts. */
 static void drain_queue(struct sn_sim_worker *w)
 {
 	while (w->queue) {
@@ -325,11 +357,13 @@ void sn_sim_host_rx(struct sn_sim_host *h, uint16_t port, struct sn_buf *b)
 		sn_sim_pcap_write(h->pcap, sim->now, port, false, b->data, b->len);
 	if (sim->segments)
 		sn_sim_segments_row(sim->segments, sim->now, h->side, false, port, b);
-	if (w->stopped > sim->now) {
+	if (w->stopped > sim->now || sim->cfg->rx_wait_ns) {
 		if (w->queue_len == RX_QUEUE) {
 			sn_buf_free(b);
 			return;
 		}
+		if (w->stopped <= sim->now)
+			w->deadline = SN_MIN(w->deadline, sim->now + sim->cfg->rx_wait_ns);
 		*w->queue_tail = b;
 		w->queue_tail = &b->next;
 		w->queue_len++;

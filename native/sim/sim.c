@@ -4,6 +4,8 @@
  */
 #include "sim/sim.h"
 
+#include "sim/fragment.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -76,7 +78,7 @@ static struct next earliest(const struct sn_sim *sim)
 	if (sim->next_event < sim->cfg->events)
 		consider(&n, EVENT, sim->start + sim->cfg->event[sim->next_event].at_ns, 0, 0);
 	for (uint32_t p = 0; p < sim->cfg->paths; p++)
-		consider(&n, HELD, sn_sim_middle_next(&sim->box[p]), 0, p);
+		consider(&n, HELD, SN_MIN(sn_sim_middle_next(&sim->box[p]), sim->flood[p].next), 0, p);
 	if (sim->res->faults)
 		consider(&n, SCRIPT, sn_sim_fault_end(sim), 0, 0);
 	for (uint32_t s = 0; s < 2; s++) {
@@ -99,7 +101,10 @@ static void act(struct sn_sim *sim, const struct next *n)
 		break;
 	case DEADLINE: sn_sim_worker_poll(&sim->host[n->side].worker[n->index]); break;
 	case EVENT: sn_sim_fault(sim, &sim->cfg->event[sim->next_event++]); break;
-	case HELD: sn_sim_middle_flush(&sim->box[n->index]); break;
+	case HELD:
+		sn_sim_middle_flush(&sim->box[n->index], sim->now);
+		sn_sim_flood_run(sim, n->index);
+		break;
 	default: break; /* SCRIPT: settle() runs the applications */
 	}
 	settle(sim);
@@ -256,6 +261,63 @@ static void drop_links(struct sn_sim *sim)
 				sn_buf_free(sn_sim_half_take(&sim->link[s][p]));
 }
 
+static void on_link(void *ctx, uint32_t path, uint32_t dir, struct sn_buf *b, sn_time now)
+{
+	struct sn_sim *sim = ctx;
+	struct sn_sim_half *link = &sim->link[dir][path];
+	uint32_t step = sim->cfg->box[path].fragment;
+	struct sn_sim_frame f;
+
+	if (step && sn_sim_frame_parse(&f, b) && (uint32_t)(f.data - f.tcp) + f.payload > step) {
+		bool more = true;
+		sn_sim_frame_finish(&f, b, true); /* no port vouches for the sum of a fragment */
+		sim->fragmented[path]++;
+		for (uint32_t n = 0; more; n++) {
+			struct sn_buf *d = sn_sim_fragment(b, &f, n, step, sim->fragmented[path], &more);
+			if (d) /* else the pool is empty: it is lost */
+				sn_sim_half_send(link, d, now);
+			sim->res->faults++;
+		}
+		sn_buf_free(b);
+		return;
+	}
+	sn_sim_half_send(link, b, now);
+}
+
+static void middle_init(struct sn_sim *sim, uint32_t path)
+{
+	struct sn_sim_middle *m = &sim->box[path];
+
+	sn_sim_middle_init(m, &sim->cfg->box[path], sim->cfg->seed, path);
+	m->room = SN_SIM_DATA_ROOM;
+	m->csum = sim->soft_csum;
+	m->changes = &sim->res->faults;
+	m->out = on_link;
+	m->ctx = sim;
+	sn_sim_flood_init(sim, path);
+}
+
+void sn_sim_send(struct sn_sim *sim, uint32_t dir, uint32_t path, struct sn_buf *b)
+{
+	struct sn_sim_stall *stall = sim->stall;
+	struct sn_sim_frame f;
+
+	if (SN_UNLIKELY(stall[0].on || stall[1].on) && sn_sim_frame_parse(&f, b)) {
+		sn_sim_stall_frame(&stall[!dir], &f, false);
+		if (sn_sim_stall_frame(&stall[dir], &f, true))
+			sn_sim_frame_finish(&f, b, sim->soft_csum);
+	}
+	if (SN_UNLIKELY(sim->flood[path].planned) && dir == 0)
+		sn_sim_flood_see(sim, path, b);
+	uint32_t mtu = sim->cfg->box[path].mtu;
+	if (mtu && b->len > 14 + mtu) {
+		sn_sim_too_big(sim, path, dir, b);
+		sn_buf_free(b);
+		return;
+	}
+	sn_sim_middle_send(&sim->box[path], dir, b, sim->now);
+}
+
 int sn_sim_run(const struct sn_sim_cfg *cfg, struct sn_sim_result *result)
 {
 	uint64_t began = wall();
@@ -277,10 +339,11 @@ int sn_sim_run(const struct sn_sim_cfg *cfg, struct sn_sim_result *result)
 		sim->soft_csum |= cfg->ab[p].corrupt > 0 || cfg->ba[p].corrupt > 0;
 		sn_sim_half_init(&sim->link[0][p], &cfg->ab[p], cfg->seed, p, sim->start);
 		sn_sim_half_init(&sim->link[1][p], &cfg->ba[p], cfg->seed, p + SN_SIM_PATHS, sim->start);
-		sn_sim_middle_init(&sim->box[p], sim, p);
 		for (uint32_t s = 0; s < 2 && cfg->shared; s++)
 			sim->link[s][p].wire = &sim->link[s][0];
 	}
+	for (uint32_t p = 0; p < cfg->paths; p++)
+		middle_init(sim, p);
 	if (cfg->segments[0] && !(sim->segments = sn_sim_segments_open(cfg->segments)))
 		sn_sim_fail(sim, "cannot write %s", cfg->segments);
 	else if (sn_sim_host_init(&sim->host[0], sim, 0) && sn_sim_host_init(&sim->host[1], sim, 1) &&

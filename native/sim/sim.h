@@ -17,6 +17,7 @@
 #include "sim/link.h"
 #include "sim/rng.h"
 #include "sim/segments.h"
+#include "sim/flood.h"
 #include "sim/stall.h"
 #include "sim/trace.h"
 
@@ -29,7 +30,9 @@ struct sn_sim {
 	struct sn_sim_app app[2];
 	struct sn_sim_half link[2][SN_SIM_PATHS]; /* [0] A to B, [1] B to A */
 	struct sn_sim_middle box[SN_SIM_PATHS];
-	struct sn_sim_stall stall[2]; /* of each host */
+	struct sn_sim_flood flood[SN_SIM_PATHS];
+	uint32_t fragmented[SN_SIM_PATHS]; /* packets */
+	struct sn_sim_stall stall[2];      /* of each host */
 	uint32_t next_event;
 	FILE *segments; /* NULL: none */
 	struct sn_sim_trace trace;
@@ -37,6 +40,10 @@ struct sn_sim {
 	bool soft_csum; /* checksums in software: asked for, or frames may be corrupted */
 };
 
+/* A frame of a host enters a path: what a forgetful receiver changes, the middlebox, the link. */
+void sn_sim_send(struct sn_sim *sim, uint32_t dir, uint32_t path, struct sn_buf *b);
+/* too_big.c: tells the sender of a frame of direction `dir` that it was too long. */
+void sn_sim_too_big(struct sn_sim *sim, uint32_t path, uint32_t dir, const struct sn_buf *b);
 /* Ends the run as failed; the first reason is kept. */
 void sn_sim_fail(struct sn_sim *sim, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 static inline bool sn_sim_failed(const struct sn_sim *sim) { return sim->res->failure[0] != 0; }

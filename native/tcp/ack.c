@@ -91,9 +91,9 @@ void sn_tcp_ack(struct sn_tcp *t, const struct sn_tcp_seg *seg, sn_time now)
 	if (t->sack_on && seg->nsack)
 		sn_tcp_sack_apply(t, seg, &info, now);
 
-	/* RFC 5681 2: the definition of a duplicate ACK. */
-	bool dup =
-		!newer && outstanding && !seg->len && !(seg->flags & (SN_TH_FIN | SN_TH_SYN)) && t->snd_wnd == old_wnd;
+	/* RFC 5681 2: the definition of a duplicate ACK. RFC 8684 3: but not one that is sent for a signal of MPTCP. */
+	bool dup = !newer && outstanding && !seg->len && !(seg->flags & (SN_TH_FIN | SN_TH_SYN)) &&
+		   t->snd_wnd == old_wnd && !(seg->mp.present & ~SN_MP_BIT(SN_MP_DSS));
 	if (dup)
 		t->e->counters.tcp_dup_acks++;
 	if (t->tlp_on || info.dsack)

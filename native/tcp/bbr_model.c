@@ -14,7 +14,7 @@ uint64_t sn_bbr_max_bw(const struct sn_bbr *b) { return SN_MAX(b->bw_max[0], b->
 
 uint32_t sn_bbr_bdp(const struct sn_tcp *t, uint64_t bw, double gain)
 {
-	const struct sn_bbr *b = &t->ccs.bbr;
+	const struct sn_bbr *b = t->ccs.bbr;
 
 	if (b->min_rtt == SN_TIME_NEVER)
 		return t->e->cfg.tcp.initial_window * t->mss;
@@ -29,12 +29,12 @@ uint32_t sn_bbr_inflight(const struct sn_tcp *t, uint64_t bw, double gain)
 	/* Three bursts may be on their way through the ends' queues. */
 	bytes = SN_MAX(bytes, 3 * t->ccx.quantum);
 	bytes = SN_MAX(bytes, 4 * t->mss);
-	return t->ccs.bbr.state == SN_BBR_UP ? bytes + 2 * t->mss : bytes;
+	return t->ccs.bbr->state == SN_BBR_UP ? bytes + 2 * t->mss : bytes;
 }
 
 uint32_t sn_bbr_headroom(const struct sn_tcp *t)
 {
-	uint32_t hi = t->ccs.bbr.inflight_hi;
+	uint32_t hi = t->ccs.bbr->inflight_hi;
 
 	if (hi == UINT32_MAX)
 		return UINT32_MAX;
@@ -48,13 +48,13 @@ void sn_bbr_reset_lower(struct sn_bbr *b)
 	b->inflight_lo = UINT32_MAX;
 }
 
-void sn_bbr_start_round(struct sn_tcp *t) { t->ccs.bbr.round_end = t->delivered; }
+void sn_bbr_start_round(struct sn_tcp *t) { t->ccs.bbr->round_end = t->delivered; }
 
 bool sn_bbr_too_high(const struct sn_cc_ack *a) { return a->rs.valid && a->rs.lost > a->rs.in_flight * LOSS_THRESH; }
 
 static void watch_round(struct sn_tcp *t, const struct sn_cc_ack *a)
 {
-	struct sn_bbr *b = &t->ccs.bbr;
+	struct sn_bbr *b = t->ccs.bbr;
 
 	b->round_start = a->rs.valid && (int32_t)(a->rs.prior_delivered - (uint32_t)b->round_end) >= 0;
 	if (b->round_start) {
@@ -69,7 +69,7 @@ static void watch_round(struct sn_tcp *t, const struct sn_cc_ack *a)
  * by 1 % a round until the next probe. Here it takes a round that lost more than the design tolerates anyway. */
 static void lower_bounds(struct sn_tcp *t)
 {
-	struct sn_bbr *b = &t->ccs.bbr;
+	struct sn_bbr *b = t->ccs.bbr;
 	uint32_t lost = t->lost_total - b->round_lost, delivered = (uint32_t)(t->delivered - b->round_delivered);
 
 	b->round_lost = t->lost_total;
@@ -86,7 +86,7 @@ static void lower_bounds(struct sn_tcp *t)
 
 static void watch_aggregation(struct sn_tcp *t, const struct sn_cc_ack *a)
 {
-	struct sn_bbr *b = &t->ccs.bbr;
+	struct sn_bbr *b = t->ccs.bbr;
 	double expected = (double)b->bw * (double)(a->now - b->extra_at) * 1e-9;
 
 	if (b->extra_bytes <= expected) {
@@ -109,7 +109,7 @@ static void watch_aggregation(struct sn_tcp *t, const struct sn_cc_ack *a)
 
 void sn_bbr_model_ack(struct sn_tcp *t, const struct sn_cc_ack *a)
 {
-	struct sn_bbr *b = &t->ccs.bbr;
+	struct sn_bbr *b = t->ccs.bbr;
 
 	b->loss_round_start = false;
 	b->bw_latest = SN_MAX(b->bw_latest, a->rs.rate);
@@ -130,7 +130,7 @@ void sn_bbr_model_ack(struct sn_tcp *t, const struct sn_cc_ack *a)
 
 void sn_bbr_model_done(struct sn_tcp *t, const struct sn_cc_ack *a)
 {
-	struct sn_bbr *b = &t->ccs.bbr;
+	struct sn_bbr *b = t->ccs.bbr;
 
 	if (b->loss_round_start) {
 		b->loss_events = 0;
@@ -142,7 +142,7 @@ void sn_bbr_model_done(struct sn_tcp *t, const struct sn_cc_ack *a)
 
 void sn_bbr_update_min_rtt(struct sn_tcp *t, const struct sn_cc_ack *a)
 {
-	struct sn_bbr *b = &t->ccs.bbr;
+	struct sn_bbr *b = t->ccs.bbr;
 
 	b->probe_rtt_expired = a->now > b->probe_rtt_at + PROBE_RTT_EVERY;
 	if (a->rtt && (a->rtt < b->probe_rtt_min || b->probe_rtt_expired)) {

@@ -21,7 +21,7 @@ static void reset_full_bw(struct sn_bbr *b)
 
 void sn_bbr_state_init(struct sn_tcp *t, sn_time now)
 {
-	struct sn_bbr *b = &t->ccs.bbr;
+	struct sn_bbr *b = t->ccs.bbr;
 
 	enter(b, SN_BBR_STARTUP);
 	reset_full_bw(b);
@@ -32,7 +32,7 @@ void sn_bbr_state_init(struct sn_tcp *t, sn_time now)
 
 static void start_down(struct sn_tcp *t, sn_time now)
 {
-	struct sn_bbr *b = &t->ccs.bbr;
+	struct sn_bbr *b = t->ccs.bbr;
 	uint32_t random;
 
 	b->probe_up_count = UINT32_MAX;
@@ -52,7 +52,7 @@ static void start_down(struct sn_tcp *t, sn_time now)
 
 static void start_refill(struct sn_tcp *t)
 {
-	struct sn_bbr *b = &t->ccs.bbr;
+	struct sn_bbr *b = t->ccs.bbr;
 
 	sn_bbr_reset_lower(b);
 	b->probe_up_rounds = 0;
@@ -65,7 +65,7 @@ static void start_refill(struct sn_tcp *t)
 /* inflight_hi grows by one segment, then two, four ... a round, while it is what limits. */
 static void raise_slope(struct sn_tcp *t)
 {
-	struct sn_bbr *b = &t->ccs.bbr;
+	struct sn_bbr *b = t->ccs.bbr;
 
 	b->probe_up_count = SN_MAX(t->cwnd >> b->probe_up_rounds, t->mss);
 	if (b->probe_up_rounds < 30)
@@ -74,7 +74,7 @@ static void raise_slope(struct sn_tcp *t)
 
 static void start_up(struct sn_tcp *t, sn_time now)
 {
-	struct sn_bbr *b = &t->ccs.bbr;
+	struct sn_bbr *b = t->ccs.bbr;
 
 	b->acks = SN_BBR_ACKS_STARTING;
 	sn_bbr_start_round(t);
@@ -87,7 +87,7 @@ static void start_up(struct sn_tcp *t, sn_time now)
 
 static void too_high(struct sn_tcp *t, const struct sn_cc_ack *a)
 {
-	struct sn_bbr *b = &t->ccs.bbr;
+	struct sn_bbr *b = t->ccs.bbr;
 
 	b->probe_samples = false; /* react once per probe */
 	if (!a->rs.app_limited) {
@@ -102,7 +102,7 @@ static void too_high(struct sn_tcp *t, const struct sn_cc_ack *a)
 
 static void probe_upward(struct sn_tcp *t, const struct sn_cc_ack *a)
 {
-	struct sn_bbr *b = &t->ccs.bbr;
+	struct sn_bbr *b = t->ccs.bbr;
 
 	if (!t->limited || t->cwnd < b->inflight_hi)
 		return; /* the bound is not what limits */
@@ -119,7 +119,7 @@ static void probe_upward(struct sn_tcp *t, const struct sn_cc_ack *a)
 /* What the ACKs of a probe say of the long-term bound and of the bandwidth filter. */
 static void adapt_upper(struct sn_tcp *t, const struct sn_cc_ack *a)
 {
-	struct sn_bbr *b = &t->ccs.bbr;
+	struct sn_bbr *b = t->ccs.bbr;
 
 	if (b->acks == SN_BBR_ACKS_STARTING && b->round_start)
 		b->acks = SN_BBR_ACKS_FEEDBACK;
@@ -146,7 +146,7 @@ static void adapt_upper(struct sn_tcp *t, const struct sn_cc_ack *a)
 
 static bool time_to_probe(struct sn_tcp *t, sn_time now)
 {
-	struct sn_bbr *b = &t->ccs.bbr;
+	struct sn_bbr *b = t->ccs.bbr;
 	uint32_t reno = SN_MIN(SN_MIN(sn_bbr_bdp(t, b->bw, 1), t->cwnd) / t->mss, (uint32_t)RENO_ROUNDS);
 
 	if (now <= b->cycle_at + b->probe_wait && b->rounds_since_probe < reno)
@@ -157,7 +157,7 @@ static bool time_to_probe(struct sn_tcp *t, sn_time now)
 
 static bool time_to_cruise(const struct sn_tcp *t)
 {
-	const struct sn_bbr *b = &t->ccs.bbr;
+	const struct sn_bbr *b = t->ccs.bbr;
 	uint32_t flight = sn_tcp_in_flight(t);
 
 	return flight <= sn_bbr_headroom(t) && flight <= sn_bbr_inflight(t, sn_bbr_max_bw(b), 1);
@@ -165,7 +165,7 @@ static bool time_to_cruise(const struct sn_tcp *t)
 
 static bool time_to_go_down(struct sn_tcp *t)
 {
-	struct sn_bbr *b = &t->ccs.bbr;
+	struct sn_bbr *b = t->ccs.bbr;
 
 	if (t->limited && t->cwnd >= b->inflight_hi) {
 		/* The bound limits what can be measured: growth has not been tested yet. */
@@ -178,7 +178,7 @@ static bool time_to_go_down(struct sn_tcp *t)
 
 static void cycle(struct sn_tcp *t, const struct sn_cc_ack *a)
 {
-	struct sn_bbr *b = &t->ccs.bbr;
+	struct sn_bbr *b = t->ccs.bbr;
 
 	if (!b->full_bw_reached)
 		return;
@@ -223,7 +223,7 @@ static void check_full_bw(struct sn_bbr *b, const struct sn_cc_ack *a)
 
 static void check_startup(struct sn_tcp *t, const struct sn_cc_ack *a)
 {
-	struct sn_bbr *b = &t->ccs.bbr;
+	struct sn_bbr *b = t->ccs.bbr;
 
 	if (a->lost && b->loss_events < UINT8_MAX)
 		b->loss_events++;
@@ -239,7 +239,7 @@ static void check_startup(struct sn_tcp *t, const struct sn_cc_ack *a)
 
 void sn_bbr_state_ack(struct sn_tcp *t, const struct sn_cc_ack *a)
 {
-	struct sn_bbr *b = &t->ccs.bbr;
+	struct sn_bbr *b = t->ccs.bbr;
 
 	check_full_bw(b, a);
 	if (b->state == SN_BBR_STARTUP)
@@ -253,7 +253,7 @@ void sn_bbr_state_ack(struct sn_tcp *t, const struct sn_cc_ack *a)
 
 static void leave_probe_rtt(struct sn_tcp *t, sn_time now)
 {
-	struct sn_bbr *b = &t->ccs.bbr;
+	struct sn_bbr *b = t->ccs.bbr;
 
 	sn_bbr_reset_lower(b);
 	if (b->full_bw_reached) {
@@ -266,7 +266,7 @@ static void leave_probe_rtt(struct sn_tcp *t, sn_time now)
 
 void sn_bbr_check_probe_rtt_done(struct sn_tcp *t, sn_time now)
 {
-	struct sn_bbr *b = &t->ccs.bbr;
+	struct sn_bbr *b = t->ccs.bbr;
 
 	if (b->state != SN_BBR_PROBE_RTT || !b->probe_rtt_done || now < b->probe_rtt_done)
 		return;
@@ -277,7 +277,7 @@ void sn_bbr_check_probe_rtt_done(struct sn_tcp *t, sn_time now)
 
 void sn_bbr_probe_rtt(struct sn_tcp *t, const struct sn_cc_ack *a)
 {
-	struct sn_bbr *b = &t->ccs.bbr;
+	struct sn_bbr *b = t->ccs.bbr;
 
 	if (b->state != SN_BBR_PROBE_RTT && b->probe_rtt_expired && !b->idle_restart) {
 		enter(b, SN_BBR_PROBE_RTT);

@@ -23,6 +23,24 @@ const struct sn_cc_ops *sn_cc_find(const char *name)
 	return cc ? cc : all[0];
 }
 
+void sn_cc_choose(struct sn_tcp *t, const char *name)
+{
+	t->cc = sn_cc_find(name);
+	if (t->cc != &sn_cc_bbr)
+		return;
+	t->ccs.bbr = sn_slab_take(&t->e->tcp.bbr);
+	if (!t->ccs.bbr) {
+		t->e->counters.tcp_mem_limit++;
+		t->cc = all[0];
+	}
+}
+
+void sn_cc_leave(struct sn_tcp *t)
+{
+	if (t->cc == &sn_cc_bbr)
+		sn_slab_put(&t->e->tcp.bbr, t->ccs.bbr);
+}
+
 /* Pacing of a window: in slow start twice as fast as it is acknowledged, later a fifth faster. */
 void sn_cc_pace(struct sn_tcp *t)
 {

@@ -53,7 +53,7 @@ union sn_cc_state {
 	struct sn_cubic cubic;
 	struct sn_newreno newreno;
 	struct sn_dctcp dctcp;
-	struct sn_bbr bbr;
+	struct sn_bbr *bbr; /* of sn_tcp_stack.bbr: larger than the others, and used by choice */
 };
 
 /* Delivery rate (draft-cheng-iccrg-delivery-rate-estimation): what happened between the sending of the newest segment
@@ -122,6 +122,10 @@ struct sn_cc_common {
 };
 
 /* --- cc.c: what the rest of the engine calls --- */
+/* For a new record. The default takes the place of an algorithm whose own records are used up. */
+void sn_cc_choose(struct sn_tcp *t, const char *name);
+/* The record goes. */
+void sn_cc_leave(struct sn_tcp *t);
 /* The connection is established: initial window, the algorithm's init. */
 void sn_cc_init(struct sn_tcp *t, sn_time now);
 /* Once per ACK of outstanding data, losses marked, before sn_tcp_recovery(): rate sample, ECN, on_ack. */

@@ -16,7 +16,7 @@ static const struct {
 
 static void set_pacing(struct sn_tcp *t)
 {
-	const struct sn_bbr *b = &t->ccs.bbr;
+	const struct sn_bbr *b = t->ccs.bbr;
 
 	if (!b->bw)
 		return;
@@ -28,7 +28,7 @@ static void set_pacing(struct sn_tcp *t)
 
 static void bound_window(struct sn_tcp *t)
 {
-	struct sn_bbr *b = &t->ccs.bbr;
+	struct sn_bbr *b = t->ccs.bbr;
 	uint32_t cap = UINT32_MAX;
 
 	if (sn_bbr_in_probe_bw(b) && b->state != SN_BBR_CRUISE)
@@ -41,7 +41,7 @@ static void bound_window(struct sn_tcp *t)
 
 static void set_window(struct sn_tcp *t, const struct sn_cc_ack *a)
 {
-	struct sn_bbr *b = &t->ccs.bbr;
+	struct sn_bbr *b = t->ccs.bbr;
 	uint32_t max = sn_bbr_inflight(t, b->bw, gain[b->state].window) + SN_MAX(b->extra_max[0], b->extra_max[1]);
 
 	if (b->full_bw_reached)
@@ -56,7 +56,7 @@ static void set_window(struct sn_tcp *t, const struct sn_cc_ack *a)
 
 static void init(struct sn_tcp *t, sn_time now)
 {
-	struct sn_bbr *b = &t->ccs.bbr;
+	struct sn_bbr *b = t->ccs.bbr;
 
 	memset(b, 0, sizeof *b);
 	b->min_rtt = b->probe_rtt_min = t->srtt ? t->srtt : SN_TIME_NEVER;
@@ -72,7 +72,7 @@ static void init(struct sn_tcp *t, sn_time now)
 
 static void on_ack(struct sn_tcp *t, const struct sn_cc_ack *a)
 {
-	struct sn_bbr *b = &t->ccs.bbr;
+	struct sn_bbr *b = t->ccs.bbr;
 
 	if (b->in_recovery && t->ca == SN_CA_OPEN) {
 		b->in_recovery = false;
@@ -89,7 +89,7 @@ static void on_ack(struct sn_tcp *t, const struct sn_cc_ack *a)
 
 static void save(struct sn_tcp *t)
 {
-	struct sn_bbr *b = &t->ccs.bbr;
+	struct sn_bbr *b = t->ccs.bbr;
 
 	if (!b->in_recovery && b->state != SN_BBR_PROBE_RTT)
 		b->prior_cwnd = t->cwnd;
@@ -113,12 +113,12 @@ static void on_loss(struct sn_tcp *t, sn_time now)
 static void on_rto(struct sn_tcp *t, sn_time now)
 {
 	on_loss(t, now);
-	t->ccs.bbr.full_bw_count = 0;
+	t->ccs.bbr->full_bw_count = 0;
 }
 
 static void on_undo(struct sn_tcp *t, sn_time now)
 {
-	struct sn_bbr *b = &t->ccs.bbr;
+	struct sn_bbr *b = t->ccs.bbr;
 
 	(void)now;
 	b->round_lost = t->lost_total;
@@ -131,7 +131,7 @@ static void on_undo(struct sn_tcp *t, sn_time now)
 
 static void on_restart(struct sn_tcp *t, sn_time idle, sn_time now)
 {
-	struct sn_bbr *b = &t->ccs.bbr;
+	struct sn_bbr *b = t->ccs.bbr;
 
 	(void)idle;
 	b->idle_restart = true;

@@ -96,46 +96,53 @@ static __attribute__((noinline)) void clean_ack(struct sn_tcp *t, const struct s
 	t->progress = true;
 }
 
-/* Payload that continues the stream. Takes the buffer. */
-static inline void take_data(struct sn_tcp *t, const struct sn_tcp_seg *seg, struct sn_buf *b, sn_time now)
+/* Payload that continues the stream, the first `len` bytes of it in one segment. Takes the chain. */
+static inline void take_data(struct sn_tcp *t, const struct sn_tcp_seg *seg, uint32_t len, struct sn_buf *b,
+			     sn_time now)
 {
-	sn_tcp_data_came(t, seg->len, now);
+	sn_tcp_data_came(t, len, now);
 	t->rcv_nxt += seg->len;
 	t->bytes_received += seg->len;
 	sn_tcp_owe_ack(t, now);
-	b->next = NULL;
 	t->up->data(t->owner, b, now);
 	if (!t->shared && t->rcv_tuned < t->rcv_space && !t->dead)
 		sn_tcp_rcv_tune(t, seg, now);
 }
 
-static void input_expected(struct sn_tcp *t, const struct sn_tcp_seg *seg, struct sn_buf *b, sn_time now)
+/* What of an expected segment comes before its payload. False: the payload is not wanted. */
+static inline __attribute__((always_inline)) bool take_header(struct sn_tcp *t, const struct sn_tcp_seg *seg,
+							      struct sn_buf *b, sn_time now)
 {
-	bool taken = false;
-
-	sn_tcp_enter(t);
-	t->segs_received++;
-	b->seq = seg->seq;
 	if (t->ts_on && sn_seq_leq(seg->seq, t->rcv_acked)) { /* RFC 7323 4.3 (2) */
 		t->ts_recent = seg->ts_val;
 		t->ts_recent_at = now;
 	}
 	t->peer_wnd = (uint32_t)seg->wnd << t->snd_ws;
 	t->unanswered = 0;
-	if (!t->owner || (t->up->segment(t->owner, seg, seg->len ? b : NULL, now) && !t->dead)) {
-		if (SN_UNLIKELY(t->ccx.ecn))
-			sn_ecn_receive(t, seg, b, now);
-		if (t->txq && seg->ack != t->snd_una && clean(t, seg->ack))
-			clean_ack(t, seg, now);
-		else if (!t->txq && !t->tlp_on) /* nothing in flight: it can only carry a window */
-			sn_tcp_update_window(t, seg);
-		else
-			sn_tcp_ack(t, seg, now);
-		taken = seg->len && !t->dead;
-		if (taken && SN_LIKELY(continues(t, seg->len)))
-			take_data(t, seg, b, now);
-		else if (taken)
-			sn_tcp_receive(t, seg, b, now);
+	if (t->owner && (!t->up->segment(t->owner, seg, seg->len ? b : NULL, now) || t->dead))
+		return false;
+	if (SN_UNLIKELY(t->ccx.ecn))
+		sn_ecn_receive(t, seg, b, now);
+	if (t->txq && seg->ack != t->snd_una && clean(t, seg->ack))
+		clean_ack(t, seg, now);
+	else if (!t->txq && !t->tlp_on) /* nothing in flight: it can only carry a window */
+		sn_tcp_update_window(t, seg);
+	else
+		sn_tcp_ack(t, seg, now);
+	return seg->len && !t->dead;
+}
+
+static void input_expected(struct sn_tcp *t, const struct sn_tcp_seg *seg, struct sn_buf *b, sn_time now)
+{
+	sn_tcp_enter(t);
+	t->segs_received++;
+	b->seq = seg->seq;
+	bool taken = take_header(t, seg, b, now);
+	if (taken && SN_LIKELY(continues(t, seg->len))) {
+		b->next = NULL;
+		take_data(t, seg, seg->len, b, now);
+	} else if (taken) {
+		sn_tcp_receive(t, seg, b, now);
 	}
 	sn_tcp_input_end(t, b, taken, now);
 }
@@ -146,4 +153,72 @@ void sn_tcp_input(struct sn_tcp *t, const struct sn_tcp_seg *seg, struct sn_buf 
 		input_expected(t, seg, b, now);
 	else
 		sn_tcp_input_any(t, seg, b, now);
+}
+
+/* One after the other, as if they had come like this. The flow may end on the way. */
+static __attribute__((noinline)) void input_singly(struct sn_tcp *t, const struct sn_tcp_seg *run, struct sn_buf *chain,
+						   sn_time now)
+{
+	struct sn_tcp_seg seg = *run;
+
+	sn_tcp_enter(t);
+	while (chain && !t->dead) {
+		struct sn_buf *b = chain;
+
+		chain = b->next;
+		b->next = NULL;
+		seg.len = b->len;
+		seg.flags = chain ? run->flags & ~SN_TH_PSH : run->flags;
+		sn_tcp_input(t, &seg, b, now);
+		seg.seq += seg.len;
+	}
+	sn_buf_free_chain(chain);
+	sn_tcp_leave(t);
+}
+
+/* Payload that something in the header made a case for the general path. */
+static __attribute__((noinline)) void receive_each(struct sn_tcp *t, const struct sn_tcp_seg *run, struct sn_buf *chain,
+						   sn_time now)
+{
+	struct sn_tcp_seg seg = *run;
+
+	while (chain) {
+		struct sn_buf *b = chain;
+
+		chain = b->next;
+		b->next = NULL;
+		seg.len = b->len;
+		if (!t->dead)
+			sn_tcp_receive(t, &seg, b, now);
+		else
+			sn_buf_free(b);
+		seg.seq += seg.len;
+	}
+}
+
+/* One look at the header, one ACK, one call to the owner for all of them. */
+void sn_tcp_input_run(struct sn_tcp *t, const struct sn_tcp_seg *seg, struct sn_buf *chain, sn_time now)
+{
+	uint32_t seq = seg->seq;
+
+	/* A peer in slow start counts on every ACK. */
+	if (!expected(t, seg) || !continues(t, seg->len) || t->quick) {
+		input_singly(t, seg, chain, now);
+		return;
+	}
+	sn_tcp_enter(t);
+	for (struct sn_buf *b = chain; b; b = b->next) {
+		t->segs_received++;
+		b->seq = seq;
+		seq += b->len;
+	}
+	if (take_header(t, seg, chain, now)) {
+		if (SN_LIKELY(continues(t, seg->len)))
+			take_data(t, seg, chain->len, chain, now);
+		else
+			receive_each(t, seg, chain, now);
+	} else {
+		sn_buf_free_chain(chain);
+	}
+	sn_tcp_input_end(t, NULL, true, now);
 }

@@ -8,8 +8,8 @@
 
 static inline void sn_tcp_leave(struct sn_tcp *t)
 {
-	if (--t->busy == 0 && t->dead)
-		sn_slab_put(&t->e->tcp.conns, t);
+	if (--t->busy == 0 && SN_UNLIKELY(t->dead))
+		sn_tcp_put(t);
 }
 
 /* --- timers.c --- */
@@ -170,6 +170,13 @@ static inline void sn_cc_feed(struct sn_tcp *t, const struct sn_tcp_ackinfo *inf
 	t->cwnd = SN_MIN(t->cwnd, (uint32_t)SN_CWND_MAX);
 	if (SN_UNLIKELY(t->e->cfg.tcp.pacing && !cc->own_recovery))
 		sn_cc_pace(t);
+}
+
+/* --- pmtu.c --- */
+/* Payload of the segment that may go next: t->mss, unless a longer one is wanted as a probe. */
+static inline uint32_t sn_tcp_probe_len(const struct sn_tcp *t)
+{
+	return SN_LIKELY(t->probing != SN_PROBING_PMTU) ? t->mss : t->mss + (uint32_t)(t->pmtu.size - t->pmtu.mtu);
 }
 
 /* --- scoreboard.c --- */

@@ -39,7 +39,7 @@ static void syn_sent_input(struct sn_tcp *t, const struct sn_tcp_seg *seg, sn_ti
 {
 	bool ack = seg->flags & SN_TH_ACK;
 
-	if (ack && seg->ack != t->snd_nxt) {
+	if (ack && seg->ack - t->snd_nxt > t->early) {
 		if (!(seg->flags & SN_TH_RST))
 			sn_net_send_rst(t->e, t->port, &t->flow, seg, NULL, 0, now);
 		return;
@@ -72,8 +72,12 @@ static void syn_sent_input(struct sn_tcp *t, const struct sn_tcp_seg *seg, sn_ti
 		sn_tcp_rtx_restart(t, now);
 		return;
 	}
-	t->snd_una = t->snd_wl2 = seg->ack;
+	uint32_t early = seg->ack - t->snd_nxt;
+	t->snd_una = t->snd_nxt = t->snd_wl2 = seg->ack;
+	t->iss = seg->ack - 1;
 	t->ack_now = true;
+	if (t->early || (seg->opts & SN_OPT_FASTOPEN))
+		sn_tfo_answered(t, seg, early, now);
 	sn_tcp_established(t, now);
 }
 
@@ -184,6 +188,7 @@ static bool ack_acceptable(struct sn_tcp *t, const struct sn_tcp_seg *seg, sn_ti
 static void handshake_done(struct sn_tcp *t, const struct sn_tcp_seg *seg, sn_time now)
 {
 	t->snd_una = seg->ack;
+	t->irs = t->rcv_nxt - 1; /* what came with the SYN is counted in no relative sequence number */
 	t->snd_wnd = t->max_wnd = t->peer_wnd;
 	t->snd_wl1 = seg->seq;
 	t->snd_wl2 = seg->ack;

@@ -7,8 +7,7 @@
 enum {
 	DEFAULT_MSS = 536, /* RFC 9293 3.7.1: a SYN without the option */
 	DEFAULT_MSS_V6 = 1220,
-	MIN_MSS = 88, /* below it a peer only makes us work: 48 bytes of payload and all options */
-	MAX_WSCALE = 14
+	MIN_MSS = 88 /* below it a peer only makes us work: 48 bytes of payload and all options */
 };
 
 void sn_tcp_cfg_default(struct sn_tcp_cfg *cfg)
@@ -18,12 +17,16 @@ void sn_tcp_cfg_default(struct sn_tcp_cfg *cfg)
 		.rto_max = 60 * SN_SEC,
 		.time_wait = 10 * SN_SEC,
 		.fin_wait = 10 * SN_SEC,
+		.orphan_retries = 8,
+		.orphan_patience = 20 * SN_SEC,
+		.max_orphans = 4096,
 		.syn_retries = 7, /* 183 s: RFC 9293 3.8.3 wants three minutes */
 		.retries = 12,
 		.patience = 100 * SN_SEC,
 		.initial_window = 10,
 		.max_ooo = 4096,
 		.ecn = SN_ECN_ACCEPT,
+		.cookies = SN_COOKIES_PRESSED,
 		.rcv_initial = 256 * 1024,
 	};
 	sn_tcp_cfg_profile(cfg, "datacenter");
@@ -59,7 +62,11 @@ bool sn_tcp_init(struct sn_engine *e)
 	bool conns = sn_slab_init(&e->tcp.conns, &e->region, 2 * e->cfg.max_subflows, sizeof(struct sn_tcp));
 	bool segs = sn_slab_init(&e->tcp.segs, &e->region, e->cfg.max_segs, sizeof(struct sn_tcp_txseg));
 
-	return conns && segs;
+	/* Where BBR is not the rule, it is for few. */
+	uint32_t own = sn_cc_find(e->cfg.cc) == &sn_cc_bbr ? 2 * e->cfg.max_subflows : e->cfg.max_subflows / 8 + 1;
+	bool bbr = sn_slab_init(&e->tcp.bbr, &e->region, own, sizeof(struct sn_bbr));
+
+	return conns && segs && bbr;
 }
 
 static struct sn_tcp *take(struct sn_engine *e, const struct sn_tcp_open *o)
@@ -82,13 +89,12 @@ static struct sn_tcp *take(struct sn_engine *e, const struct sn_tcp_open *o)
 	}
 	t->owner = o->owner;
 	t->up = o->up;
-	t->cc = sn_cc_find(o->cc ? o->cc : e->cfg.cc);
+	sn_cc_choose(t, o->cc ? o->cc : e->cfg.cc);
 	t->iss = t->snd_una = o->isn;
 	t->snd_nxt = t->iss + 1;
 	t->rcv_space = o->rcv_space;
 	t->rcv_tuned = SN_MIN(o->rcv_space, e->cfg.tcp.rcv_initial);
-	if (o->rcv_space > 65535) /* the smallest shift that makes it fit 16 bits */
-		t->rcv_ws = (uint8_t)SN_MIN(16 - __builtin_clz(o->rcv_space), MAX_WSCALE);
+	t->rcv_ws = sn_tcp_wscale(o->rcv_space);
 	t->rto = e->cfg.tcp.rto_initial;
 	t->ssthresh = INT32_MAX;
 	t->quick = SN_TCP_QUICK_ACKS;
@@ -96,7 +102,8 @@ static struct sn_tcp *take(struct sn_engine *e, const struct sn_tcp_open *o)
 	sn_tcp_set_mss(t);
 	/* A timestamp clock of this flow's own (RFC 7323 5.4) that goes on over its incarnations (RFC 6191). */
 	t->ts_off = sn_net_flow_tag(e, &o->flow);
-	t->want_sum = !e->net.port[o->port].tx_csum || e->cfg.csum;
+	t->opt_sum = e->cfg.csum;
+	t->want_sum = !e->net.port[o->port].tx_csum || t->opt_sum;
 	sn_tcp_timers_init(t);
 	return t;
 }
@@ -108,13 +115,25 @@ void sn_tcp_set_mss(struct sn_tcp *t)
 	t->mss = t->peer_mss - options;
 }
 
+uint32_t sn_tcp_own_mss(const struct sn_engine *e, uint16_t port, const struct sn_addr *remote)
+{
+	return sn_net_port_mtu(e, port) - (sn_addr_is_v4(remote) ? 20 : 40) - SN_TCP_HDR_MIN;
+}
+
+uint32_t sn_tcp_peer_mss(const struct sn_tcp_seg *syn, const struct sn_addr *remote)
+{
+	uint32_t mss = sn_addr_is_v4(remote) ? DEFAULT_MSS : DEFAULT_MSS_V6;
+
+	if ((syn->opts & SN_OPT_MSS) && syn->mss)
+		mss = syn->mss;
+	return SN_MAX(mss, (uint32_t)MIN_MSS);
+}
+
 void sn_tcp_negotiate(struct sn_tcp *t, const struct sn_tcp_seg *syn, sn_time now)
 {
-	uint32_t ip = sn_addr_is_v4(&t->flow.remote) ? 20 : 40;
-	uint32_t own = sn_net_port_mtu(t->e, t->port) - ip - SN_TCP_HDR_MIN;
-	uint32_t mss = (syn->opts & SN_OPT_MSS) && syn->mss ? syn->mss : ip == 20 ? DEFAULT_MSS : DEFAULT_MSS_V6;
+	uint32_t own = sn_tcp_own_mss(t->e, t->port, &t->flow.remote);
 
-	t->peer_mss = SN_MIN(SN_MAX(mss, (uint32_t)MIN_MSS), own);
+	sn_pmtu_begin(t, SN_MIN(sn_tcp_peer_mss(syn, &t->flow.remote), own), now);
 	t->irs = syn->seq;
 	t->rcv_nxt = t->rcv_acked = syn->seq + 1;
 	t->rcv_adv = t->rcv_nxt + t->adv_wnd;
@@ -144,7 +163,8 @@ struct sn_tcp *sn_tcp_open_active(struct sn_engine *e, const struct sn_tcp_open 
 	t->sack_on = t->ts_on = t->ws_on = true;
 	t->syn_sent = now;
 	sn_tcp_set_state(t, SN_TCP_SYN_SENT);
-	sn_tcp_emit_syn(t, now); /* without a buffer the timer sends it */
+	t->early = o->fastopen ? (uint16_t)sn_tfo_begin(t, o, now) : 0;
+	sn_tcp_emit_first_syn(t, o->early, now); /* without a buffer the timer sends it */
 	sn_tcp_rtx_restart(t, now);
 	return t;
 }
@@ -162,7 +182,13 @@ struct sn_tcp *sn_tcp_open_passive(struct sn_engine *e, const struct sn_tcp_open
 	sn_tcp_negotiate(t, syn, now);
 	t->snd_wnd = t->peer_wnd = t->max_wnd = syn->wnd;
 	sn_tcp_set_state(t, SN_TCP_SYN_RCVD);
-	sn_tcp_emit_syn(t, now);
+	t->by_cookie = o->answered;
+	if (o->fastopen && (syn->opts & SN_OPT_FASTOPEN))
+		sn_tfo_accept(t, o, syn, now);
+	if (o->answered)
+		sn_tcp_promise(t);
+	else
+		sn_tcp_emit_first_syn(t, NULL, now);
 	sn_tcp_rtx_restart(t, now);
 	return t;
 }
@@ -172,10 +198,10 @@ void sn_tcp_established(struct sn_tcp *t, sn_time now)
 	sn_tcp_set_state(t, SN_TCP_ESTABLISHED);
 	sn_tcp_clock_stop(t);
 	t->backoff = 0;
-	/* A SYN was lost: three seconds until a sample tells more (RFC 6298 5.7). */
-	if (!t->syn_resent)
+	/* A SYN was lost: three seconds until a sample tells more (RFC 6298 5.7). Of a cookie nobody knows when it left. */
+	if (!t->syn_resent && !t->by_cookie)
 		sn_tcp_rtt_sample(t, now - t->syn_sent);
-	else
+	else if (t->syn_resent)
 		t->rto = SN_MAX(t->rto, 3 * SN_SEC);
 	t->rack_fack = t->reo_round = t->snd_una;
 	t->reo_mult = 1;

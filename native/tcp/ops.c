@@ -57,27 +57,12 @@ static void op_fin(struct sn_tcp *t, sn_time now)
 
 static void op_reset(struct sn_tcp *t, sn_time now) { sn_tcp_abort(t, SN_E_ABORTED, now); }
 
-static void op_detach(struct sn_tcp *t, sn_time now)
-{
-	if (t->dead)
-		return;
-	t->owner = NULL;
-	switch (t->state) {
-	case SN_TCP_SYN_SENT:
-	case SN_TCP_SYN_RCVD: sn_tcp_abort(t, SN_E_ABORTED, now); break;
-	case SN_TCP_ESTABLISHED:
-	case SN_TCP_CLOSE_WAIT: op_fin(t, now); break;
-	case SN_TCP_FIN_WAIT_2: sn_tcp_clock_set(t, SN_CLOCK_WAIT, now + t->e->cfg.tcp.fin_wait); break;
-	default: break;
-	}
-}
-
 static void op_set_shared_window(struct sn_tcp *t, bool on, uint32_t opt_reserve)
 {
 	t->shared = on;
 	t->opt_reserve = SN_MIN((opt_reserve & ~SN_TCP_RESERVE_SUM) + 3, SN_TCP_OPT_MAX - 12) & ~3u;
 	if (opt_reserve & SN_TCP_RESERVE_SUM)
-		t->want_sum = true;
+		t->want_sum = t->opt_sum = true;
 	if (on && t->clock == SN_CLOCK_PERSIST)
 		sn_tcp_clock_stop(t);
 	sn_tcp_set_mss(t);
@@ -93,7 +78,8 @@ static void op_estimate(const struct sn_tcp *t, struct sn_tcp_estimate *out)
 		.cwnd = t->cwnd,
 		.in_flight = sn_tcp_in_flight(t),
 		.ssthresh = t->ssthresh,
-		.mss = t->mss,
+		.mss = sn_tcp_probe_len(t),
+		.pmtu = sn_pmtu_known(t),
 		.delivery_rate = t->rate,
 		.bytes_sent = t->bytes_sent,
 		.bytes_acked = t->bytes_acked,
@@ -146,9 +132,6 @@ static void op_prune(struct sn_engine *e, uint32_t most, uint32_t hog)
 	}
 }
 
-/* A lossy link can swallow one round of requests: the error is taken as soft (RFC 1122 4.2.3.9) until it stays. */
-enum { NO_HOP_MAX = 2 };
-
 static void op_unreachable(struct sn_engine *e, uint16_t port, const struct sn_addr *hop, sn_time now)
 {
 	struct sn_addr via;
@@ -156,8 +139,7 @@ static void op_unreachable(struct sn_engine *e, uint16_t port, const struct sn_a
 	for (uint32_t i = 0; i < e->tcp.conns.count; i++) {
 		struct sn_tcp *t = sn_slab_at(&e->tcp.conns, i);
 		if (t && !t->dead && t->state == SN_TCP_SYN_SENT && t->port == port &&
-		    sn_net_next_hop(e, port, &t->flow.remote, &via) && sn_addr_eq(&via, hop) &&
-		    ++t->no_hop == NO_HOP_MAX)
+		    sn_net_next_hop(e, port, &t->flow.remote, &via) && sn_addr_eq(&via, hop))
 			sn_tcp_abort(t, SN_E_HOSTUNREACH, now);
 	}
 }
@@ -185,15 +167,17 @@ const struct sn_tcp_ops sn_tcp_native_ops = {
 	.open = sn_tcp_open_active,
 	.accept = sn_tcp_open_passive,
 	.input = sn_tcp_input,
+	.input_run = sn_tcp_input_run,
 	.room = sn_tcp_room,
 	.send = sn_tcp_send,
 	.credit = op_credit,
 	.ack_now = op_ack_now,
 	.probe = op_probe,
+	.tune = sn_tcp_tune,
 	.kick = op_kick,
 	.fin = op_fin,
 	.reset = op_reset,
-	.detach = op_detach,
+	.detach = sn_tcp_detach,
 	.own = sn_tcp_txq_own,
 	.set_shared_window = op_set_shared_window,
 	.estimate = op_estimate,
@@ -204,6 +188,8 @@ const struct sn_tcp_ops sn_tcp_native_ops = {
 	.sent_at = op_sent_at,
 	.prune = op_prune,
 	.unreachable = op_unreachable,
+	.cookie = &sn_tcp_cookies,
+	.error = sn_tcp_icmp_error,
 };
 
 const struct sn_tcp_ops *sn_tcp_ops_find(const char *name)

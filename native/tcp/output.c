@@ -15,8 +15,9 @@ struct build {
 	uint8_t flags;
 	bool again;
 	uint32_t seq;
-	const struct sn_tcp_txseg *s; /* DATA and FIN, else NULL */
-	uint16_t payload_sum;
+	const struct sn_tcp_txseg *s; /* DATA and FIN, else NULL; of a unit the first */
+	uint32_t segs;                /* in a unit, else 0 */
+	uint16_t payload_sum;         /* of what the options speak of */
 };
 
 static inline uint32_t window(struct sn_tcp *t)
@@ -56,29 +57,43 @@ static inline uint16_t window_field(struct sn_tcp *t, bool syn)
 	return (uint16_t)field;
 }
 
-static uint32_t put_syn_options(struct sn_tcp *t, uint8_t *p, sn_time now)
-{
-	uint32_t mtu = sn_net_port_mtu(t->e, t->port);
-	uint32_t ip = sn_addr_is_v4(&t->flow.remote) ? 20 : 40, n;
+void sn_tcp_promise(struct sn_tcp *t) { (void)window_field(t, true); }
 
-	n = sn_opt_emit_mss(p, (uint16_t)(mtu - ip - SN_TCP_HDR_MIN));
-	if (t->ts_on) {
+uint32_t sn_tcp_put_syn_options(uint8_t *p, const struct sn_tcp_syn_options *o)
+{
+	uint32_t n = sn_opt_emit_mss(p, o->mss);
+
+	if (o->ts) {
 		uint32_t at = n;
-		n += sn_opt_emit_ts(p + n, sn_tcp_ts(t, now), t->ts_recent);
-		if (t->sack_on) { /* takes the place of the two NOPs in front */
+		n += sn_opt_emit_ts(p + n, o->ts_val, o->ts_ecr);
+		if (o->sack) { /* takes the place of the two NOPs in front */
 			uint8_t sack_ok[4];
 			sn_opt_emit_sack_ok(sack_ok);
 			memcpy(p + at, sack_ok + 2, 2);
 		}
-	} else if (t->sack_on) {
+	} else if (o->sack) {
 		n += sn_opt_emit_sack_ok(p + n);
 	}
-	if (t->ws_on)
-		n += sn_opt_emit_wscale(p + n, t->rcv_ws);
+	if (o->ws)
+		n += sn_opt_emit_wscale(p + n, o->shift);
 	return n;
 }
 
-static inline __attribute__((always_inline)) uint32_t put_options(struct sn_tcp *t, uint8_t *p, const struct build *b,
+static uint32_t put_syn_options(struct sn_tcp *t, uint8_t *p, sn_time now)
+{
+	struct sn_tcp_syn_options o = {.mss = (uint16_t)sn_tcp_own_mss(t->e, t->port, &t->flow.remote),
+				       .ts = t->ts_on,
+				       .sack = t->sack_on,
+				       .ws = t->ws_on,
+				       .shift = t->rcv_ws,
+				       .ts_val = sn_tcp_ts(t, now),
+				       .ts_ecr = t->ts_recent};
+
+	uint32_t n = sn_tcp_put_syn_options(p, &o);
+	return t->tfo ? n + sn_tfo_option(t, p + n) : n;
+}
+
+static inline __attribute__((always_inline)) uint32_t put_options(struct sn_tcp *t, uint8_t *p, struct build *b,
 								  sn_time now)
 {
 	bool syn = b->flags & SN_TH_SYN;
@@ -97,7 +112,17 @@ static inline __attribute__((always_inline)) uint32_t put_options(struct sn_tcp 
 			want.ssn = b->seq - t->iss;
 			want.len = b->s->len;
 			want.dsn = b->s->dsn;
+			if (SN_UNLIKELY(sn_txseg_in_unit(b->s))) {
+				want.unit = true;
+				want.ssn -= b->s->map_off;
+				want.len = b->s->map_len;
+				want.dsn -= b->s->map_off;
+				if (!b->segs)
+					b->payload_sum = b->s->map_sum;
+			}
 			want.payload_sum = b->payload_sum;
+		} else if (b->kind == SN_SEG_ACK) {
+			want.sack = t->sack_on && (t->nranges || t->dsack_owed);
 		}
 		uint32_t took = t->up->options(t->owner, &want, p + n);
 		SN_ASSERT(took <= want.room && (took & 3) == 0);
@@ -112,11 +137,11 @@ static inline __attribute__((always_inline)) uint32_t put_options(struct sn_tcp 
 	return n;
 }
 
-/* Points tx at the payload of a record. False if it lies in more than SN_TX_REFS pieces
+/* Points tx at `len` bytes of payload from a record's first on. False if they lie in more than SN_TX_REFS pieces
  * or in a buffer of our own. */
-static inline bool reference(struct sn_tx *tx, const struct sn_tcp_txseg *s)
+static inline bool reference(struct sn_tx *tx, const struct sn_tcp_txseg *s, uint32_t len)
 {
-	uint32_t left = s->len, off = s->off;
+	uint32_t left = len, off = s->off;
 
 	if (off == SN_TXS_OWN)
 		return false;
@@ -133,7 +158,7 @@ static inline bool reference(struct sn_tx *tx, const struct sn_tcp_txseg *s)
 		left -= n;
 		off = 0;
 	}
-	tx->payload_len = s->len;
+	tx->payload_len = len;
 	return true;
 }
 
@@ -171,6 +196,8 @@ static inline __attribute__((always_inline)) bool transmit(struct sn_tcp *t, str
 	tx->port = t->port;
 	tx->nref = 0;
 	tx->flags = 0;
+	tx->seg_size = b->segs ? b->s->len : 0;
+	tx->segs = (uint16_t)b->segs;
 	tx->hdr = sn_buf_alloc(e->cfg.pool);
 	if (SN_UNLIKELY(!tx->hdr)) {
 		e->counters.tx_nobuf++;
@@ -179,8 +206,8 @@ static inline __attribute__((always_inline)) bool transmit(struct sn_tcp *t, str
 	uint8_t *p = tx->hdr->base + SN_HEADROOM;
 	const uint8_t *copy = p + SN_TCP_HDR_MIN + SN_TCP_OPT_MAX;
 	if (b->s && b->s->len) {
-		if (reference(tx, b->s)) {
-			if (t->want_sum)
+		if (reference(tx, b->s, b->segs ? b->s->map_len : b->s->len)) {
+			if (b->segs ? t->opt_sum : t->want_sum)
 				sum = b->payload_sum = sum_of(tx);
 		} else if (copy_payload(tx->hdr, b->s)) {
 			copied = b->s->len;
@@ -210,9 +237,12 @@ static inline __attribute__((always_inline)) bool transmit(struct sn_tcp *t, str
 		t->rcv_acked = t->rcv_nxt;
 		t->ack_now = t->ack_later = false;
 	}
-	t->segs_sent++;
-	e->counters.tcp_tx_segments++;
-	sn_net_send_tcp(e, t->port, &t->flow.local, &t->flow.remote, tx, sum, now);
+	t->segs_sent += SN_MAX(b->segs, 1u);
+	e->counters.tcp_tx_segments += SN_MAX(b->segs, 1u);
+	if (b->segs)
+		sn_net_send_unit(e, t->port, &t->flow.local, &t->flow.remote, tx, now);
+	else
+		sn_net_send_tcp(e, t->port, &t->flow.local, &t->flow.remote, tx, sum, now);
 	return true;
 }
 
@@ -221,9 +251,14 @@ static __attribute__((noinline)) bool transmit_control(struct sn_tcp *t, struct 
 	return transmit(t, b, now);
 }
 
-bool sn_tcp_emit_syn(struct sn_tcp *t, sn_time now)
+static __attribute__((noinline)) bool transmit_unit(struct sn_tcp *t, struct build *b, sn_time now)
 {
-	struct build b = {.kind = SN_SEG_SYN, .flags = SN_TH_SYN, .seq = t->iss, .again = t->syn_resent};
+	return transmit(t, b, now);
+}
+
+static bool emit_syn(struct sn_tcp *t, const struct sn_tcp_txseg *s, sn_time now)
+{
+	struct build b = {.kind = SN_SEG_SYN, .flags = SN_TH_SYN, .seq = t->iss, .again = t->syn_resent, .s = s};
 
 	if (t->state == SN_TCP_SYN_RCVD) {
 		b.kind = SN_SEG_SYNACK;
@@ -231,6 +266,19 @@ bool sn_tcp_emit_syn(struct sn_tcp *t, sn_time now)
 	}
 	b.flags |= sn_ecn_syn_flags(t, b.kind == SN_SEG_SYNACK);
 	return transmit_control(t, &b, now);
+}
+
+bool sn_tcp_emit_syn(struct sn_tcp *t, sn_time now)
+{
+	t->tfo = SN_TFO_OFF; /* RFC 7413 4.2.1: only the first one carries more than a SYN ever did */
+	return emit_syn(t, NULL, now);
+}
+
+bool sn_tcp_emit_first_syn(struct sn_tcp *t, struct sn_chunk *early, sn_time now)
+{
+	struct sn_tcp_txseg s = {.chunk = early, .len = t->early};
+
+	return emit_syn(t, t->early ? &s : NULL, now);
 }
 
 bool sn_tcp_emit_ack(struct sn_tcp *t, uint32_t seq, sn_time now)
@@ -271,6 +319,8 @@ static inline __attribute__((always_inline)) bool emit_record(struct sn_tcp *t, 
 
 bool sn_tcp_emit_again(struct sn_tcp *t, struct sn_tcp_txseg *s, sn_time now)
 {
+	if (SN_UNLIKELY(s->sends || s->len > t->mss) && !sn_pmtu_again(t, s, now))
+		return false;
 	if (!emit_record(t, s, true, now))
 		return false;
 	sn_tcp_undo_sent(t, s, now);
@@ -289,6 +339,34 @@ bool sn_tcp_emit_new(struct sn_tcp *t, struct sn_tcp_txseg *s, sn_time now)
 		return false;
 	sn_tcp_txq_append(t, s);
 	t->snd_nxt += sn_txseg_size(s);
+	if (SN_UNLIKELY(!sn_tcp_rtx_running(t)))
+		sn_tcp_rtx_restart(t, now);
+	return true;
+}
+
+bool sn_tcp_emit_unit(struct sn_tcp *t, struct sn_tcp_txseg *first, uint32_t n, sn_time now)
+{
+	uint32_t len = first->map_len;
+	struct build b = {.kind = SN_SEG_DATA, .flags = SN_TH_ACK, .seq = t->snd_nxt, .s = first, .segs = n};
+
+	for (const struct sn_tcp_txseg *s = first; s; s = s->next)
+		b.flags |= s->flags & SN_TXS_PSH ? SN_TH_PSH : 0;
+	if (!transmit_unit(t, &b, now))
+		return false;
+	for (struct sn_tcp_txseg *s = first, *next; s; s = next) {
+		next = s->next;
+		s->seq = t->snd_nxt;
+		s->sends = 0;
+		s->map_sum = b.payload_sum;
+		sn_rate_sent(t, s, now);
+		s->sent = now;
+		sn_tcp_txq_append(t, s);
+		t->snd_nxt += s->len;
+	}
+	t->last_send = now;
+	t->prr_out += len;
+	if (t->ccx.rate)
+		sn_pace_sent(t, len, now);
 	if (SN_UNLIKELY(!sn_tcp_rtx_running(t)))
 		sn_tcp_rtx_restart(t, now);
 	return true;

@@ -96,6 +96,8 @@ bool sn_tcp_rack_detect(struct sn_tcp *t, sn_time now)
 			continue;
 		if (!overdue(t, s, patience, now))
 			break;
+		if (SN_UNLIKELY(t->pmtu.flying) && sn_pmtu_probe_lost(t, s, now))
+			continue;
 		sn_tcp_mark(t, s);
 		any = true;
 	}

@@ -128,7 +128,9 @@ static void reno_input(struct sn_tcp *t, const struct sn_tcp_ackinfo *info, bool
 			t->force_rtx = true;
 		}
 	} else if (dup && t->ca != SN_CA_LOSS) {
-		t->reno_dups++;
+		/* No more can have left than was there: who invents duplicates opens no window by it. */
+		if (t->reno_dups < SN_TCP_DUPTHRESH || t->reno_dups * t->mss < t->pipe)
+			t->reno_dups++;
 		if (t->ca == SN_CA_OPEN && t->reno_dups == SN_TCP_DUPTHRESH) {
 			sn_tcp_mark_head_lost(t);
 			enter_recovery(t, now);
@@ -138,6 +140,8 @@ static void reno_input(struct sn_tcp *t, const struct sn_tcp_ackinfo *info, bool
 
 void sn_tcp_recovery(struct sn_tcp *t, const struct sn_tcp_ackinfo *info, bool dup, sn_time now)
 {
+	if (SN_UNLIKELY(t->pmtu.doubt) && info->acked)
+		sn_pmtu_progress(t, now);
 	if (t->ca != SN_CA_OPEN && sn_seq_geq(t->snd_una, t->recovery_point))
 		end_recovery(t);
 	if (t->frto)

@@ -174,6 +174,78 @@ bool sn_tcp_txq_own(struct sn_tcp *t)
 	return true;
 }
 
+/* The payload from `len` on is r's. */
+static bool split_payload(struct sn_tcp *t, struct sn_tcp_txseg *s, struct sn_tcp_txseg *r, uint32_t len)
+{
+	if (s->off == SN_TXS_OWN) {
+		struct sn_buf *b = sn_buf_alloc(t->e->cfg.pool);
+		if (!b)
+			return false;
+		b->data = b->base;
+		b->len = s->len - len;
+		memcpy(b->data, s->copy->data + len, b->len);
+		s->copy->len = len;
+		r->copy = b;
+		return true;
+	}
+	struct sn_chunk *c = s->chunk;
+	uint32_t off = s->off;
+	while (len > c->len - off) {
+		len -= c->len - off;
+		c = c->next;
+		off = 0;
+	}
+	off += len;
+	if (off < c->len) {
+		c->refs++; /* both lie in it */
+	} else {
+		c = c->next;
+		off = 0;
+	}
+	r->chunk = c;
+	r->off = off;
+	return true;
+}
+
+bool sn_txseg_split(struct sn_tcp *t, struct sn_tcp_txseg *s, uint32_t len)
+{
+	struct sn_tcp_txseg *r = sn_slab_take_dirty(&t->e->tcp.segs);
+
+	SN_ASSERT(len && len < s->len && !(s->flags & SN_TXS_SACKED));
+	if (!r) {
+		t->e->counters.tcp_mem_limit++;
+		return false;
+	}
+	*r = *s;
+	if (!split_payload(t, s, r, len)) {
+		t->e->counters.tx_nobuf++;
+		sn_slab_put(&t->e->tcp.segs, r);
+		return false;
+	}
+	bool unit = sn_txseg_in_unit(s);
+	r->seq += len;
+	r->dsn += len;
+	r->len = (uint16_t)(s->len - len);
+	s->len = (uint16_t)len;
+	if (unit) { /* the options still speak of the whole of it */
+		r->map_off = (uint16_t)(r->map_off + len);
+	} else {
+		r->map_len = r->len;
+		s->map_len = s->len;
+	}
+	s->flags &= (uint8_t) ~(SN_TXS_PSH | SN_TXS_FIN);
+	r->prev = s;
+	*(r->next ? &r->next->prev : &t->txq_tail) = r;
+	s->next = r;
+	if (s->flags & (SN_TXS_LOST | SN_TXS_RETRANS)) {
+		r->lprev = s;
+		*(r->lnext ? &r->lnext->lprev : s->flags & SN_TXS_RETRANS ? &t->rtxq_tail : &t->lostq_tail) = r;
+		s->lnext = r;
+		t->lost_out += waits(s);
+	}
+	return true;
+}
+
 /* Marks one record SACKed and joins it with the runs beside it. Returns the start of its run. */
 static struct sn_tcp_txseg *sack_one(struct sn_tcp *t, struct sn_tcp_txseg *s, struct sn_tcp_ackinfo *info, sn_time now)
 {

@@ -18,6 +18,12 @@
 
 void sn_tcp_set_state(struct sn_tcp *t, enum sn_tcp_state state) { t->state = (uint8_t)state; }
 
+void sn_tcp_put(struct sn_tcp *t)
+{
+	sn_cc_leave(t);
+	sn_slab_put(&t->e->tcp.conns, t);
+}
+
 void sn_tcp_disown(struct sn_tcp *t, enum sn_err err, sn_time now)
 {
 	struct sn_subflow *owner = t->owner;
@@ -50,6 +56,7 @@ void sn_tcp_release(struct sn_tcp *t)
 	t->dead = true;
 	if (t->state == SN_TCP_TIME_WAIT)
 		tw_unlink(t);
+	sn_tcp_orphan_leave(t);
 	t->owner = NULL;
 	sn_tcp_set_state(t, SN_TCP_CLOSED);
 	sn_tcp_timers_stop(t);
@@ -57,7 +64,7 @@ void sn_tcp_release(struct sn_tcp *t)
 	sn_tcp_rcvq_free(t);
 	sn_net_flow_remove(t->e, &t->flow);
 	if (!t->busy)
-		sn_slab_put(&t->e->tcp.conns, t);
+		sn_tcp_put(t);
 }
 
 void sn_tcp_finish(struct sn_tcp *t, enum sn_err err, sn_time now)
@@ -86,7 +93,9 @@ void sn_tcp_time_wait(struct sn_tcp *t, sn_time now)
 {
 	struct sn_tcp_stack *k = &t->e->tcp;
 
+	sn_tcp_orphan_leave(t);
 	sn_tcp_set_state(t, SN_TCP_TIME_WAIT);
+	t->tw_next = NULL;
 	t->tw_prev = k->tw_tail;
 	*(k->tw_tail ? &k->tw_tail->tw_next : &k->tw_head) = t;
 	k->tw_tail = t;

@@ -22,6 +22,7 @@
 #include "engine/engine.h"
 #include "sn_abi.h"
 #include "tcp/cc.h"
+#include "tcp/pmtu.h"
 
 enum sn_txseg_flag {
 	SN_TXS_SACKED = 1 << 0,
@@ -63,11 +64,17 @@ struct sn_tcp_txseg {
 	uint8_t sends;                      /* retransmissions, saturating */
 	struct sn_tcp_txseg *lnext, *lprev; /* in sn_tcp.lostq or rtxq */
 	uint32_t snd_nxt;                   /* of the flow when it was sent again */
+	/* What the owner's options spoke of when it was first sent: they say the same whenever it is sent again. map_len
+	 * bytes, this segment's first being number map_off; map_sum: their sum, if it left in a unit. */
+	uint16_t map_off, map_len;
+	uint16_t map_sum;
 };
 _Static_assert(sizeof(struct sn_tcp_txseg) <= 128, "two cache lines");
 
 static inline uint32_t sn_txseg_size(const struct sn_tcp_txseg *s) { return s->len + !!(s->flags & SN_TXS_FIN); }
 static inline uint32_t sn_txseg_end(const struct sn_tcp_txseg *s) { return s->seq + sn_txseg_size(s); }
+/* It left as a part of a unit. */
+static inline bool sn_txseg_in_unit(const struct sn_tcp_txseg *s) { return s->map_len != s->len; }
 /* What a record adds to pipe. */
 static inline uint32_t sn_txseg_pipe(const struct sn_tcp_txseg *s)
 {
@@ -93,6 +100,21 @@ enum sn_tcp_frto {
 	SN_FRTO_SECOND /* new data went: the second ACK tells */
 };
 
+/* Fast Open on the first SYN or SYN/ACK (fastopen.c). */
+enum sn_tcp_tfo {
+	SN_TFO_OFF,
+	SN_TFO_ASK,  /* SYN: for a cookie */
+	SN_TFO_SEND, /* SYN: cookie and data */
+	SN_TFO_GIVE  /* SYN/ACK: a cookie */
+};
+
+/* One segment may go in spite of cwnd. */
+enum sn_tcp_probing {
+	SN_PROBING_NOT,
+	SN_PROBING_TAIL, /* tlp.c */
+	SN_PROBING_PMTU  /* pmtu.c: and is longer than others */
+};
+
 enum {
 	SN_TCP_SACK_RANGES = 4,
 	SN_TCP_DUPTHRESH = 3,
@@ -104,7 +126,7 @@ struct sn_tcp {
 	struct sn_subflow *owner; /* NULL: detached or closed, nobody is called */
 	const struct sn_tcp_up *up;
 	const struct sn_cc_ops *cc;
-	struct sn_tcp *tw_next, *tw_prev; /* sn_tcp_stack.tw_head */
+	struct sn_tcp *tw_next, *tw_prev; /* sn_tcp_stack.tw_head or orphan_head */
 
 	uint8_t state; /* enum sn_tcp_state, written by sn_tcp_set_state() only */
 	uint8_t ca;    /* enum sn_tcp_ca */
@@ -113,8 +135,10 @@ struct sn_tcp {
 	uint8_t backoff;
 	uint8_t snd_ws, rcv_ws;
 	uint8_t quick;      /* segments still to be acknowledged at once */
-	uint8_t no_hop;     /* times the next hop did not answer */
 	uint8_t unanswered; /* window probes in a row without an answer */
+	uint8_t tfo;        /* enum sn_tcp_tfo */
+	uint16_t early;     /* bytes that went with our SYN */
+	int8_t soft;        /* enum sn_err: what ICMP said while snd_una was soft_una; 0: nothing */
 	bool dead : 1;      /* given up, freed when busy is 0 */
 	bool passive : 1;
 	bool shared : 1; /* window accounted above */
@@ -126,8 +150,10 @@ struct sn_tcp {
 	bool limited : 1;  /* the window, not the application, ended the last send */
 	bool progress : 1; /* up->acked is owed */
 	bool syn_resent : 1;
+	bool by_cookie : 1; /* passive: the SYN/ACK was a cookie */
 	bool dsack_owed : 1;
 	bool want_sum : 1;  /* the owner's options or the port need the payload's sum */
+	bool opt_sum : 1;   /* the owner's options do */
 	bool force_rtx : 1; /* the next retransmission ignores cwnd */
 
 	/* Sending (RFC 9293 3.3.1). */
@@ -135,7 +161,7 @@ struct sn_tcp {
 	uint32_t snd_wnd, snd_wl1, snd_wl2, max_wnd;
 	uint32_t peer_wnd; /* last window field, scaled */
 	uint32_t mss;      /* payload bytes per segment */
-	uint32_t peer_mss; /* min(peer's MSS, what the port carries), options not subtracted */
+	uint32_t peer_mss; /* min(peer's MSS, what the path carries), options not subtracted */
 	uint32_t opt_reserve;
 	uint32_t cwnd, ssthresh; /* bytes */
 	uint32_t pipe, sacked_out, lost_out;
@@ -159,7 +185,7 @@ struct sn_tcp {
 	bool tlp_on : 1;      /* a tail probe is out: tlp.c */
 	bool tlp_again : 1;   /* it repeats old data */
 	bool tlp_blind : 1;   /* no round trip was measured since the last one */
-	bool probing : 1;     /* one segment may go in spite of cwnd */
+	uint8_t probing : 2;  /* enum sn_tcp_probing */
 	bool undo_on : 1;     /* a reduction may still prove spurious: undo.c */
 	bool undo_first : 1;  /* the first retransmission's ACK is awaited */
 	uint32_t tlp_end;     /* snd_nxt when it went */
@@ -184,7 +210,8 @@ struct sn_tcp {
 	uint32_t rcv_space; /* largest window */
 	uint32_t rcv_tuned; /* largest window so far: rcvtune.c */
 	uint32_t tune_seq, tune_rtt_seq, tune_held;
-	sn_time tune_at, tune_rtt_at, tune_rtt; /* start of the measurement; the receiver's idea of the round trip */
+	sn_time tune_at, tune_rtt_at; /* start of the measurement */
+	sn_time tune_rtt;             /* the receiver's idea of the round trip */
 	sn_time last_recv;
 	uint32_t fin_seq;
 	uint32_t ts_recent, ts_off;
@@ -203,6 +230,9 @@ struct sn_tcp {
 	sn_time last_send, syn_sent;
 	sn_time answer_at; /* rate limit of answers to unacceptable segments */
 
+	struct sn_tcp_pmtu pmtu;
+	uint32_t soft_una;
+
 	/* Delivery rate (one sample per ACK). */
 	uint64_t delivered;
 	uint32_t delivered_at, first_at;
@@ -210,16 +240,27 @@ struct sn_tcp {
 	uint64_t rate;       /* bytes/s */
 	struct sn_cc_common ccx;
 
+	/* Keep-alive: keepalive.c. */
+	struct sn_timer keep;
+	struct sn_tcp_tune tune;
+	sn_time keep_heard; /* the peer answered a probe, or none was needed before */
+	uint64_t keep_mark; /* segs_received when the last probe went */
+	uint8_t keep_sent;  /* probes without an answer */
+	bool orphan;        /* in sn_tcp_stack.orphan_head: orphan.c */
+
 	struct sn_flow flow;
 	uint16_t port;
 	uint64_t bytes_sent, bytes_acked, bytes_received, bytes_retrans;
-	uint64_t segs_sent, segs_received, retrans, rtos;
+	uint64_t segs_sent, segs_received;
+	uint32_t retrans, rtos;
 	union sn_cc_state ccs;
 };
 
 /* --- state.c: life of a record --- */
 void sn_tcp_set_state(struct sn_tcp *t, enum sn_tcp_state state);
 static inline void sn_tcp_enter(struct sn_tcp *t) { t->busy++; }
+/* Gives the record back. */
+void sn_tcp_put(struct sn_tcp *t);
 /* Ends a section; the record may be gone afterwards. */
 static inline void sn_tcp_leave(struct sn_tcp *t);
 /* The owner hears `closed` and forgets the record. */
@@ -252,12 +293,34 @@ struct sn_tcp *sn_tcp_open_passive(struct sn_engine *e, const struct sn_tcp_open
 /* Takes over what a SYN or SYN/ACK says. */
 void sn_tcp_negotiate(struct sn_tcp *t, const struct sn_tcp_seg *syn, sn_time now);
 void sn_tcp_set_mss(struct sn_tcp *t);
+/* The smallest shift that makes a window of so many bytes fit 16 bits. */
+static inline uint8_t sn_tcp_wscale(uint32_t space)
+{
+	return space > 65535 ? (uint8_t)SN_MIN(16 - __builtin_clz(space), 14) : 0;
+}
+/* What a port carries in one segment, and what a peer says that it takes; options are not subtracted. */
+uint32_t sn_tcp_own_mss(const struct sn_engine *e, uint16_t port, const struct sn_addr *remote);
+uint32_t sn_tcp_peer_mss(const struct sn_tcp_seg *syn, const struct sn_addr *remote);
 /* The handshake is complete. */
 void sn_tcp_established(struct sn_tcp *t, sn_time now);
 static inline uint32_t sn_tcp_ts(const struct sn_tcp *t, sn_time now) { return (uint32_t)(now / SN_MSEC) + t->ts_off; }
 
-/* --- fastpath.c: sn_tcp_ops.input --- */
+/* --- fastopen.c: RFC 7413 --- */
+/* Chooses what our first SYN carries. Returns how many bytes of the first piece at o->early. */
+uint32_t sn_tfo_begin(struct sn_tcp *t, const struct sn_tcp_open *o, sn_time now);
+/* The SYN of a peer: is its cookie good, is there data? */
+void sn_tfo_accept(struct sn_tcp *t, const struct sn_tcp_open *o, const struct sn_tcp_seg *syn, sn_time now);
+/* The SYN/ACK came; `taken` bytes of ours are acknowledged with the SYN. */
+void sn_tfo_answered(struct sn_tcp *t, const struct sn_tcp_seg *synack, uint32_t taken, sn_time now);
+/* The option of a first SYN or SYN/ACK; returns its length. */
+uint32_t sn_tfo_option(const struct sn_tcp *t, uint8_t *p);
+
+/* --- cookie.c: RFC 4987 3.6 --- */
+extern const struct sn_tcp_cookie_ops sn_tcp_cookies;
+
+/* --- fastpath.c: sn_tcp_ops.input, input_run --- */
 void sn_tcp_input(struct sn_tcp *t, const struct sn_tcp_seg *seg, struct sn_buf *b, sn_time now);
+void sn_tcp_input_run(struct sn_tcp *t, const struct sn_tcp_seg *seg, struct sn_buf *chain, sn_time now);
 
 /* --- input.c: every segment that fastpath.c does not know --- */
 void sn_tcp_input_any(struct sn_tcp *t, const struct sn_tcp_seg *seg, struct sn_buf *b, sn_time now);
@@ -295,6 +358,9 @@ void sn_tcp_txq_drop_head(struct sn_tcp *t);
 void sn_tcp_txq_free(struct sn_tcp *t);
 bool sn_tcp_txq_own(struct sn_tcp *t);                         /* sn_tcp_ops.own */
 void sn_txseg_read(const struct sn_tcp_txseg *s, uint8_t *to); /* copies the payload */
+/* Cuts a record that is not SACKed behind `len` bytes of payload; the rest becomes a record of its own, of which everything
+ * else is true too. False: no record or buffer for it. */
+bool sn_txseg_split(struct sn_tcp *t, struct sn_tcp_txseg *s, uint32_t len);
 void sn_tcp_sack_apply(struct sn_tcp *t, const struct sn_tcp_seg *seg, struct sn_tcp_ackinfo *info, sn_time now);
 /* Takes a record, or its retransmission, for lost. */
 void sn_tcp_mark(struct sn_tcp *t, struct sn_tcp_txseg *s);
@@ -352,12 +418,26 @@ enum {
 }; /* payload of more than SN_TX_REFS pieces is copied behind its header up to this size */
 /* Each returns false if no buffer could be had. */
 bool sn_tcp_emit_syn(struct sn_tcp *t, sn_time now);
+/* The first one, with t->early bytes of a piece. */
+bool sn_tcp_emit_first_syn(struct sn_tcp *t, struct sn_chunk *early, sn_time now);
+struct sn_tcp_syn_options {
+	uint16_t mss;
+	bool ts, sack, ws;
+	uint8_t shift;
+	uint32_t ts_val, ts_ecr;
+};
+/* Returns the bytes written, a multiple of 4. */
+uint32_t sn_tcp_put_syn_options(uint8_t *p, const struct sn_tcp_syn_options *o);
+/* Takes the window of a SYN/ACK that went without the record for advertised. */
+void sn_tcp_promise(struct sn_tcp *t);
 bool sn_tcp_emit_ack(struct sn_tcp *t, uint32_t seq, sn_time now);
 bool sn_tcp_emit_rst(struct sn_tcp *t, sn_time now);
 /* A record again. */
 bool sn_tcp_emit_again(struct sn_tcp *t, struct sn_tcp_txseg *s, sn_time now);
-/* A new record: payload, dsn, len and flags are set. It becomes the last of the queue. */
+/* A new record: payload, dsn, len, flags and map are set. It becomes the last of the queue. */
 bool sn_tcp_emit_new(struct sn_tcp *t, struct sn_tcp_txseg *s, sn_time now);
+/* Several new ones as one unit: linked by `next`, of equal length but for the last, `n` of them. */
+bool sn_tcp_emit_unit(struct sn_tcp *t, struct sn_tcp_txseg *first, uint32_t n, sn_time now);
 /* Queues and sends a FIN record. */
 void sn_tcp_emit_fin(struct sn_tcp *t, sn_time now);
 /* Settles the ACKs that an input left owed. */
@@ -383,6 +463,14 @@ void sn_tcp_rtx_restart(struct sn_tcp *t, sn_time now);
 /* Sets the clock to what is due first: RACK's timer, the tail probe or RTO. */
 void sn_tcp_rtx_arm(struct sn_tcp *t, sn_time now);
 static inline void sn_tcp_delack_arm(struct sn_tcp *t, sn_time now);
+
+/* --- keepalive.c --- */
+void sn_tcp_keep_fire(struct sn_timer *timer, sn_time now);
+void sn_tcp_tune(struct sn_tcp *t, const struct sn_tcp_tune *tune, sn_time now); /* sn_tcp_ops.tune */
+
+/* --- orphan.c --- */
+void sn_tcp_detach(struct sn_tcp *t, sn_time now); /* sn_tcp_ops.detach */
+void sn_tcp_orphan_leave(struct sn_tcp *t);
 
 /* --- rto.c --- */
 static inline void sn_tcp_rtt_sample(struct sn_tcp *t, sn_time rtt);

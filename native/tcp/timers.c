@@ -9,6 +9,8 @@
  *             WAIT     TIME_WAIT, or FIN_WAIT_2 without an owner
  *           RTX, RACK and TLP share `rto_at`: the first of them that is due has the clock.
  *           `timer_at` is the deadline: pushing it back leaves the wheel alone, an early expiry arms it again.
+ *   keep    keep-alive, if it was asked for (keepalive.c)
+ *   pmtu    pmtu.c's
  *   delack  an ACK is owed (RFC 9293 3.8.6.3); an expiry that finds nothing owed does nothing
  */
 #include "tcp/tcp.h"
@@ -30,14 +32,27 @@ void sn_tcp_rtx_restart(struct sn_tcp *t, sn_time now)
 	sn_tcp_rtx_arm(t, now);
 }
 
-/* Counts one more expiry of a kind. True if they were too many, and went on for long enough (R2 of RFC 9293 3.8.3). */
+/* Counts one more expiry of a kind. True if they were too many, and went on for long enough (R2 of RFC 9293 3.8.3). What
+ * the application set takes their place; an orphan has less of both. */
 static bool too_many(struct sn_tcp *t, uint8_t *count, uint32_t limit, sn_time now)
 {
+	const struct sn_tcp_cfg *cfg = &t->e->cfg.tcp;
+	sn_time patience = cfg->patience;
+
 	if (!*count)
 		t->silent_since = now;
 	if (*count < UINT8_MAX)
 		++*count;
-	return *count > limit && (t->state < SN_TCP_ESTABLISHED || now - t->silent_since >= t->e->cfg.tcp.patience);
+	if (t->state < SN_TCP_ESTABLISHED)
+		return *count > limit;
+	if (t->orphan) {
+		limit = cfg->orphan_retries;
+		patience = cfg->orphan_patience;
+	} else if (t->tune.user_timeout) {
+		limit = 0;
+		patience = t->tune.user_timeout;
+	}
+	return *count > limit && now - t->silent_since >= patience;
 }
 
 /* Counts one more expiry; false if that was one too many and the record is gone. */
@@ -56,7 +71,7 @@ static bool go_on(struct sn_tcp *t, uint32_t limit, sn_time now)
 	if (!give_up && t->owner)
 		give_up = !t->up->rto(t->owner, t->backoff, now);
 	if (give_up)
-		sn_tcp_abort(t, SN_E_TIMEDOUT, now);
+		sn_tcp_abort(t, sn_tcp_silence(t), now);
 	return !t->dead;
 }
 
@@ -98,7 +113,7 @@ static void persist_expired(struct sn_tcp *t, sn_time now)
 {
 	SN_ASSERT(!t->txq && !t->snd_wnd);
 	if (too_many(t, &t->unanswered, t->e->cfg.tcp.retries, now)) {
-		sn_tcp_abort(t, SN_E_TIMEDOUT, now);
+		sn_tcp_abort(t, sn_tcp_silence(t), now);
 		return;
 	}
 	t->e->counters.tcp_probes++;
@@ -147,6 +162,7 @@ void sn_tcp_timers_init(struct sn_tcp *t)
 {
 	t->timer.fire = timer_fired;
 	t->delack.fire = delack_fired;
+	t->keep.fire = sn_tcp_keep_fire;
 	sn_pace_init(t);
 }
 
@@ -155,5 +171,8 @@ void sn_tcp_timers_stop(struct sn_tcp *t)
 	t->clock = SN_CLOCK_NONE;
 	sn_wheel_cancel(&t->e->wheel, &t->timer);
 	sn_wheel_cancel(&t->e->wheel, &t->delack);
+	if (sn_timer_armed(&t->keep))
+		sn_wheel_cancel(&t->e->wheel, &t->keep);
 	sn_pace_stop(t);
+	sn_pmtu_stop(t);
 }

@@ -32,9 +32,9 @@ void sn_tcp_tlp_send(struct sn_tcp *t, sn_time now)
 	SN_ASSERT(t->txq);
 	t->e->counters.tcp_tlp++;
 	if (t->owner && sn_tcp_can_send(t) && window_allows(t)) {
-		t->probing = true;
+		t->probing = SN_PROBING_TAIL;
 		(t->up->room ? t->up->room : t->up->acked)(t->owner, now);
-		t->probing = false;
+		t->probing = SN_PROBING_NOT;
 		if (t->dead || !t->txq)
 			return;
 	}

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Ethernet II header (IEEE 802.3 3.2.6). VLAN tags are not read: a tagged frame has an unknown type.
+ * Ethernet II header (IEEE 802.3 3.2.6). VLAN tags: wire/vlan.h.
  *
  *   +-------------------+-------------------+-----------+
  *   |  Destination (6)  |    Source (6)     |  Type (2) |
@@ -13,7 +13,7 @@
 
 #define SN_ETH_HDR 14u
 
-enum sn_eth_type { SN_ETH_IPV4 = 0x0800, SN_ETH_ARP = 0x0806, SN_ETH_IPV6 = 0x86dd };
+enum sn_eth_type { SN_ETH_IPV4 = 0x0800, SN_ETH_ARP = 0x0806, SN_ETH_VLAN = 0x8100, SN_ETH_IPV6 = 0x86dd };
 
 struct sn_eth {
 	uint8_t dst[6], src[6];

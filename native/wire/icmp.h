@@ -19,7 +19,7 @@
 
 #define SN_ICMP_HDR 8u
 
-enum sn_icmp_type { SN_ICMP_ECHO_REPLY = 0, SN_ICMP_UNREACHABLE = 3, SN_ICMP_ECHO = 8 };
+enum sn_icmp_type { SN_ICMP_ECHO_REPLY = 0, SN_ICMP_ECHO = 8 };
 
 struct sn_icmp {
 	uint8_t type, code;

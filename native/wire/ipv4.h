@@ -79,6 +79,28 @@ static inline bool sn_ipv4_parse_plain(struct sn_ipv4_plain *h, const uint8_t *p
 	return true;
 }
 
+/* The fragment whose header was parsed from p. */
+static inline void sn_ipv4_frag_parse(struct sn_frag *f, const struct sn_ipv4 *h, const uint8_t *p)
+{
+	*f = (struct sn_frag){.hdr = p,
+			      .data = p + h->hdr_len,
+			      .hdr_len = h->hdr_len,
+			      .len = (uint32_t)(h->total_len - h->hdr_len),
+			      .off = (uint32_t)(h->frag & SN_IPV4_OFFSET) * 8,
+			      .id = h->id,
+			      .next = h->proto,
+			      .more = h->frag & SN_IPV4_MF};
+}
+
+/* Makes the header of a first fragment that of the whole packet. */
+static inline void sn_ipv4_frag_join(uint8_t *p, uint32_t hdr_len, uint16_t total_len)
+{
+	sn_put16(p + 2, total_len);
+	sn_put16(p + 6, 0);
+	sn_put16(p + 10, 0);
+	sn_put16(p + 10, sn_csum_finish(sn_csum_partial(p, hdr_len, 0)));
+}
+
 /* Writes 20 bytes; the checksum is set if `with_csum`, else zero. hdr_len is not read. */
 static inline void sn_ipv4_emit(uint8_t *p, const struct sn_ipv4 *h, bool with_csum)
 {

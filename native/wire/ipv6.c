@@ -2,7 +2,7 @@
 #include "wire/ipv6.h"
 
 /* Next headers (RFC 8200 4). */
-enum { HOP_BY_HOP = 0, ROUTING = 43, FRAGMENT = 44, DESTINATION = 60 };
+enum { HOP_BY_HOP = 0, ROUTING = 43, FRAGMENT = 44, NOTHING = 59, DESTINATION = SN_IPV6_DESTINATION };
 
 /* Options of type PAD1 are one byte, all others have a length. */
 enum { PAD1 = 0, OPTION_ACTION = 0xc0 };
@@ -22,20 +22,13 @@ static bool options_good(const uint8_t *p, uint32_t len)
 	return true;
 }
 
-enum sn_ipv6_verdict sn_ipv6_parse(struct sn_ip *h, const uint8_t *p, uint32_t len)
+/* Steps over headers from h->hdr_len on, the first of which is h->proto. `seen`: headers before these. */
+static enum sn_ipv6_verdict step_over(struct sn_ip *h, const uint8_t *p, uint32_t seen)
 {
-	if (len < SN_IPV6_HDR || p[0] >> 4 != 6)
-		return SN_IPV6_BAD;
-	uint32_t total = SN_IPV6_HDR + sn_get16(p + 4), at = SN_IPV6_HDR;
-	if (total > len || total > UINT16_MAX)
-		return SN_IPV6_BAD;
-	h->total_len = (uint16_t)total;
-	h->tos = (uint8_t)(sn_get16(p) >> 4);
-	h->ttl = p[7];
-	memcpy(h->src.b, p + 8, 16);
-	memcpy(h->dst.b, p + 24, 16);
-	uint8_t next = p[6];
-	for (uint32_t n = 0; next == HOP_BY_HOP || next == ROUTING || next == FRAGMENT || next == DESTINATION; n++) {
+	uint32_t at = h->hdr_len, total = h->total_len;
+	uint8_t next = h->proto;
+
+	for (uint32_t n = seen; next == HOP_BY_HOP || next == ROUTING || next == FRAGMENT || next == DESTINATION; n++) {
 		const uint8_t *x = p + at;
 		if (n == SN_IPV6_EXT_MAX || total - at < 8 || (next == HOP_BY_HOP && n > 0))
 			return SN_IPV6_BAD;
@@ -43,8 +36,11 @@ enum sn_ipv6_verdict sn_ipv6_parse(struct sn_ip *h, const uint8_t *p, uint32_t l
 		if (total - at < size)
 			return SN_IPV6_BAD;
 		if (next == FRAGMENT) {
-			if (sn_get16(x + 2) & 0xfff9) /* offset and M; two bits are reserved */
+			if (sn_get16(x + 2) & 0xfff9) { /* offset and M; two bits are reserved */
+				h->proto = x[0];
+				h->hdr_len = (uint16_t)at;
 				return SN_IPV6_FRAGMENT;
+			}
 		} else if (next == ROUTING ? x[3] != 0 : !options_good(x + 2, size - 2))
 			return SN_IPV6_BAD;
 		next = x[0];
@@ -53,6 +49,75 @@ enum sn_ipv6_verdict sn_ipv6_parse(struct sn_ip *h, const uint8_t *p, uint32_t l
 	h->proto = next;
 	h->hdr_len = (uint16_t)at;
 	return SN_IPV6_OK;
+}
+
+bool sn_ipv6_upper(const uint8_t *p, uint32_t len, uint8_t *proto, uint32_t *at)
+{
+	uint8_t next = p[6];
+
+	*at = SN_IPV6_HDR;
+	for (uint32_t n = 0; next == HOP_BY_HOP || next == ROUTING || next == FRAGMENT || next == DESTINATION; n++) {
+		const uint8_t *x = p + *at;
+		if (n == SN_IPV6_EXT_MAX || len - *at < 8)
+			return false;
+		uint32_t size = next == FRAGMENT ? 8 : 8 + 8u * x[1];
+		if (len - *at < size)
+			return false;
+		bool later = next == FRAGMENT && sn_get16(x + 2) >> 3;
+		next = later ? NOTHING : x[0];
+		*at += size;
+	}
+	*proto = next;
+	return true;
+}
+
+enum sn_ipv6_verdict sn_ipv6_parse(struct sn_ip *h, const uint8_t *p, uint32_t len)
+{
+	if (len < SN_IPV6_HDR || p[0] >> 4 != 6)
+		return SN_IPV6_BAD;
+	uint32_t total = SN_IPV6_HDR + sn_get16(p + 4);
+	if (total > len || total > UINT16_MAX)
+		return SN_IPV6_BAD;
+	h->total_len = (uint16_t)total;
+	h->tos = (uint8_t)(sn_get16(p) >> 4);
+	h->ttl = p[7];
+	memcpy(h->src.b, p + 8, 16);
+	memcpy(h->dst.b, p + 24, 16);
+	h->proto = p[6];
+	h->hdr_len = SN_IPV6_HDR;
+	return step_over(h, p, 0);
+}
+
+bool sn_ipv6_frag_parse(struct sn_frag *f, struct sn_ip *upper, const uint8_t *p)
+{
+	const uint8_t *x = p + upper->hdr_len;
+	uint16_t where = sn_get16(x + 2);
+
+	f->hdr = p;
+	f->hdr_len = upper->hdr_len;
+	f->data = x + SN_IPV6_FRAG_HDR;
+	f->len = upper->total_len - f->hdr_len - SN_IPV6_FRAG_HDR;
+	f->off = where & 0xfff8;
+	f->more = where & 1;
+	f->id = sn_get32(x + 4);
+	f->next = x[0];
+	if (f->off)
+		return true;
+	upper->hdr_len = (uint16_t)(f->hdr_len + SN_IPV6_FRAG_HDR);
+	return step_over(upper, p, 1) == SN_IPV6_OK;
+}
+
+void sn_ipv6_frag_join(uint8_t *p, uint32_t hdr_len, uint8_t next, uint16_t total_len)
+{
+	uint8_t *at = p + 6; /* what names the header at `off` */
+
+	for (uint32_t off = SN_IPV6_HDR; off < hdr_len;) {
+		uint32_t size = *at == FRAGMENT ? SN_IPV6_FRAG_HDR : 8 + 8u * p[off + 1];
+		at = p + off;
+		off += size;
+	}
+	*at = next;
+	sn_put16(p + 4, (uint16_t)(total_len - SN_IPV6_HDR));
 }
 
 void sn_ipv6_emit(uint8_t *p, const struct sn_ip *h)

@@ -19,7 +19,8 @@
 
 #include "wire/ip.h"
 
-#define SN_IPV6_HDR 40u
+#define SN_IPV6_HDR      40u
+#define SN_IPV6_FRAG_HDR 8u
 
 /* Extension headers that are stepped over, in one packet. */
 enum { SN_IPV6_EXT_MAX = 8 };
@@ -27,12 +28,33 @@ enum { SN_IPV6_EXT_MAX = 8 };
 enum sn_ipv6_verdict {
 	SN_IPV6_OK,
 	SN_IPV6_BAD,     /* malformed, or an option or routing header that says so is not understood */
-	SN_IPV6_FRAGMENT /* a piece of a packet; proto and hdr_len are not set */
+	SN_IPV6_FRAGMENT /* a piece of a packet; hdr_len is where its Fragment header stands, proto what that names next */
 };
 
 /* Steps over hop-by-hop and destination options, routing headers without segments left and atomic fragments (RFC 6946),
  * all within `len`. An unknown next header ends the walk and is the protocol. */
 enum sn_ipv6_verdict sn_ipv6_parse(struct sn_ip *h, const uint8_t *p, uint32_t len);
+
+/* The upper layer of a packet of which only the first `len` bytes (40 at least) are there, as an ICMPv6 error quotes it. A
+ * fragment that is not the first has none that is known: 59 (no next header). False: an extension header ends beyond `len`,
+ * or there are too many. */
+bool sn_ipv6_upper(const uint8_t *p, uint32_t len, uint8_t *proto, uint32_t *at);
+
+/*
+ * Fragment header (RFC 8200 4.5). A packet with offset 0 and no more to come is whole (RFC 6946).
+ *
+ *   +---------------+---------------+-------------------------+---+-+
+ *   |  Next Header  |   Reserved    |     Fragment Offset     |Res|M|
+ *   +---------------+---------------+-------------------------+---+-+
+ *   |                        Identification                         |
+ *   +---------------------------------------------------------------+
+ *
+ * `ip` is as sn_ipv6_parse() left it with SN_IPV6_FRAGMENT. Of a first fragment it then says what stands behind the Fragment
+ * header: upper layer and where it begins. False: the first fragment does not hold all headers (RFC 7112), or bad ones.
+ */
+bool sn_ipv6_frag_parse(struct sn_frag *f, struct sn_ip *ip, const uint8_t *p);
+/* Makes the headers of a first fragment, without its Fragment header, those of the whole packet. */
+void sn_ipv6_frag_join(uint8_t *p, uint32_t hdr_len, uint8_t next, uint16_t total_len);
 
 /* Writes 40 bytes. hdr_len is not read: nothing stands between header and upper layer. */
 void sn_ipv6_emit(uint8_t *p, const struct sn_ip *h);

@@ -15,7 +15,8 @@ enum sn_opt_kind {
 	SN_KIND_SACK_OK = 4,
 	SN_KIND_SACK = 5,
 	SN_KIND_TS = 8,
-	SN_KIND_MPTCP = 30
+	SN_KIND_MPTCP = 30,
+	SN_KIND_FASTOPEN = 34
 };
 
 /* Bit n of a length mask: the option may be n bytes long, kind and length bytes included. */

@@ -12,6 +12,7 @@
  *      5    8n+2  SACK blocks      2018 3
  *      8      10  timestamps       7323 3.2
  *     30    >= 3  MPTCP            8684 3
+ *     34 2, 6..18  Fast Open cookie 7413 4.1.1
  */
 #include "wire/tcp.h"
 
@@ -61,12 +62,24 @@ static bool take_ts(struct sn_tcp_seg *seg, const uint8_t *p, uint32_t len)
 	return true;
 }
 
+static bool take_fastopen(struct sn_tcp_seg *seg, const uint8_t *p, uint32_t len)
+{
+	seg->tfo.len = (uint8_t)(len - 2);
+	memcpy(seg->tfo.b, p + 2, len - 2);
+	seg->early = NULL;
+	seg->opts |= SN_OPT_FASTOPEN;
+	return true;
+}
+
 static const struct sn_opt_rule plain_rules[] = {
 	[SN_KIND_MSS] = {SN_LEN(4), take_mss},
 	[SN_KIND_WSCALE] = {SN_LEN(3), take_wscale},
 	[SN_KIND_SACK_OK] = {SN_LEN(2), take_sack_ok},
 	[SN_KIND_SACK] = {SN_LEN(10) | SN_LEN(18) | SN_LEN(26) | SN_LEN(34), take_sack},
 	[SN_KIND_TS] = {SN_LEN(10), take_ts},
+	[SN_KIND_FASTOPEN] = {SN_LEN(2) | SN_LEN(6) | SN_LEN(8) | SN_LEN(10) | SN_LEN(12) | SN_LEN(14) | SN_LEN(16) |
+				      SN_LEN(18),
+			      take_fastopen},
 };
 enum { PLAIN_KINDS = sizeof plain_rules / sizeof plain_rules[0] };
 
@@ -143,6 +156,17 @@ uint32_t sn_opt_emit_sack_ok(uint8_t *p)
 	p[2] = SN_KIND_SACK_OK;
 	p[3] = 2;
 	return 4;
+}
+
+uint32_t sn_opt_emit_fastopen(uint8_t *p, const struct sn_tfo_cookie *cookie)
+{
+	uint32_t pad = sn_opt_fastopen_len(cookie) - 2 - cookie->len;
+
+	memset(p, SN_KIND_NOP, pad);
+	p[pad] = SN_KIND_FASTOPEN;
+	p[pad + 1] = (uint8_t)(2 + cookie->len);
+	memcpy(p + pad + 2, cookie->b, cookie->len);
+	return pad + 2 + cookie->len;
 }
 
 uint32_t sn_opt_emit_sack(uint8_t *p, const struct sn_sack_block *blocks, uint32_t n)

@@ -40,7 +40,14 @@ enum sn_tcp_flag {
 };
 
 /* Which plain options were present. */
-enum sn_opt_bit { SN_OPT_MSS = 1, SN_OPT_WSCALE = 2, SN_OPT_SACK_OK = 4, SN_OPT_SACK = 8, SN_OPT_TS = 16 };
+enum sn_opt_bit {
+	SN_OPT_MSS = 1,
+	SN_OPT_WSCALE = 2,
+	SN_OPT_SACK_OK = 4,
+	SN_OPT_SACK = 8,
+	SN_OPT_TS = 16,
+	SN_OPT_FASTOPEN = 32
+};
 
 /* Which MPTCP options were present and well formed (RFC 8684 table 3 subtypes; the bit is 1 << subtype). */
 enum sn_mp_subtype {
@@ -131,6 +138,13 @@ struct sn_sack_block {
 	uint32_t left, right;
 };
 
+/* Fast Open cookie, RFC 7413 4.1.1: 4 to 16 bytes, an even number; none at all asks for one. */
+#define SN_TFO_COOKIE_MAX 16u
+struct sn_tfo_cookie {
+	uint8_t len; /* bytes */
+	uint8_t b[SN_TFO_COOKIE_MAX];
+};
+
 /* One received segment after parsing. */
 struct sn_tcp_seg {
 	uint32_t seq, ack;
@@ -146,6 +160,8 @@ struct sn_tcp_seg {
 	uint8_t nsack;
 	uint32_t ts_val, ts_ecr;
 	struct sn_sack_block sack[4];
+	struct sn_tfo_cookie tfo; /* with SN_OPT_FASTOPEN */
+	const uint8_t *early;     /* the payload of such a SYN, NULL: not at hand; the demultiplexer's word */
 	struct sn_mp_opts mp;
 };
 
@@ -167,12 +183,26 @@ static inline void sn_tcp_put_header(uint8_t *p, uint16_t sport, uint16_t dport,
 	sn_put32(p + 16, 0); /* checksum, urgent pointer */
 }
 void sn_tcp_set_csum(uint8_t *p, uint16_t csum);
+/* Is the header at p, hdr_len bytes in all, that of `like` but for its number, which is `seq`, its checksum and PSH? Its
+ * flags, or 0. */
+static inline uint8_t sn_tcp_same_header(const uint8_t *p, const uint8_t *like, uint32_t seq, uint32_t hdr_len)
+{
+	const uint32_t psh = (uint32_t)SN_TH_PSH << 16;
+
+	if (sn_get32(p + 4) != seq || sn_get32(p + 8) != sn_get32(like + 8) ||
+	    (sn_get32(p + 12) & ~psh) != (sn_get32(like + 12) & ~psh) ||
+	    memcmp(p + SN_TCP_HDR_MIN, like + SN_TCP_HDR_MIN, hdr_len - SN_TCP_HDR_MIN) != 0)
+		return 0;
+	return p[13];
+}
 
 /* Option writers: write at p, return the bytes written, always a multiple of 4 (padded with NOP). */
 uint32_t sn_opt_emit_mss(uint8_t *p, uint16_t mss);
 uint32_t sn_opt_emit_wscale(uint8_t *p, uint8_t shift);
 uint32_t sn_opt_emit_sack_ok(uint8_t *p);
 static inline uint32_t sn_opt_emit_ts(uint8_t *p, uint32_t val, uint32_t ecr);
+uint32_t sn_opt_emit_fastopen(uint8_t *p, const struct sn_tfo_cookie *cookie);
+static inline uint32_t sn_opt_fastopen_len(const struct sn_tfo_cookie *cookie) { return (2u + cookie->len + 3u) & ~3u; }
 uint32_t sn_opt_emit_sack(uint8_t *p, const struct sn_sack_block *blocks, uint32_t n);
 
 /* MPTCP option writers. The length each will take is known beforehand through sn_mp_*_len(). */

@@ -4,8 +4,9 @@
  * hand each other frames in memory. Counting is on only around calls into one of them and off in every callback out of it;
  * what the switching itself costs is measured as "empty" and subtracted by who reads the dumps.
  *
- * A round: B full segments are written and pushed, delivered in bursts, acknowledged (one ACK for two). Timestamps,
- * window scaling and SACK are on, checksums are the port's. One dump per metric: "NAME B UNITS SWITCHES".
+ * A round: B full segments are written and pushed, delivered in bursts of 32, or of two so that one ACK answers two
+ * segments, and acknowledged. Timestamps, window scaling and SACK are on, checksums are the port's. One dump per metric:
+ * "NAME B UNITS SWITCHES".
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +14,7 @@
 
 #include "engine/engine.h"
 #include "tcp/tcp.h"
+#include "wire/split.h"
 
 enum { BURST = 32, POOL = 16384, ROOM = 2048, CHUNK = 65536, SEGMENT = 1448, WARM = 50 };
 
@@ -42,7 +44,7 @@ struct bench {
 	struct sn_chunk chunk;
 	uint8_t payload[CHUNK];
 	uint64_t random;
-	bool v6;
+	bool v6, single;
 };
 
 static struct sn_addr host(const struct bench *b, int i)
@@ -107,19 +109,47 @@ static uint32_t pool_avail(struct sn_pool *pool, uint32_t *size)
 	return POOL;
 }
 
+/* A frame with the headers of `tx`; the content of the payload does not matter. */
+static struct sn_buf *deliverable(struct side *to, const struct sn_tx *tx, uint32_t payload)
+{
+	struct sn_buf *b = to->pool.alloc(&to->pool);
+
+	if (!b)
+		abort();
+	memcpy(b->data, tx->hdr->data, tx->hdr->len);
+	b->len = tx->hdr->len + payload;
+	b->flags = SN_BUF_CSUM_GOOD;
+	to->in[to->n++] = b;
+	return b;
+}
+
+/* Cutting a unit is work that somebody has to do: it counts. */
+static void cut(struct side *s, struct side *to, const struct sn_tx *unit)
+{
+	struct sn_split split;
+	struct sn_tx one;
+
+	IN(s->b, s);
+	sn_split_begin(&split, unit);
+	OUT(s->b, s);
+	while (!sn_split_done(&split)) {
+		struct sn_buf *b = deliverable(to, unit, SN_MIN(split.left, (uint32_t)unit->seg_size));
+		IN(s->b, s);
+		sn_split_next(&split, b->data, &one);
+		OUT(s->b, s);
+	}
+}
+
 static void hook_tx(void *ctx, uint16_t port, struct sn_tx *v, uint32_t n)
 {
 	struct side *s = ctx, *to = &s->b->side[!s->i];
 	(void)port;
 	OUT(s->b, s);
 	for (uint32_t i = 0; i < n; i++) {
-		struct sn_buf *b = to->pool.alloc(&to->pool);
-		if (!b)
-			abort();
-		memcpy(b->data, v[i].hdr->data, v[i].hdr->len);
-		b->len = v[i].hdr->len + v[i].payload_len; /* the content of the payload does not matter */
-		b->flags = SN_BUF_CSUM_GOOD;
-		to->in[to->n++] = b;
+		if (v[i].segs)
+			cut(s, to, &v[i]);
+		else
+			deliverable(to, &v[i], v[i].payload_len);
 		v[i].hdr->next = s->free;
 		s->free = v[i].hdr;
 	}
@@ -235,8 +265,8 @@ static bool passive_open(struct bench *b, struct side *s, struct sn_buf *f)
 	return true;
 }
 
-/* Everything that is on its way to a side. */
-static void deliver(struct bench *b, struct side *s)
+/* Everything that is on its way to a side, in bursts. */
+static void deliver_by(struct bench *b, struct side *s, uint32_t burst)
 {
 	static struct sn_buf *frames[POOL];
 	uint32_t n = s->n;
@@ -248,7 +278,7 @@ static void deliver(struct bench *b, struct side *s)
 			i++;
 			continue;
 		}
-		uint32_t k = s->sub.tcp ? SN_MIN(n - i, (uint32_t)BURST) : 1;
+		uint32_t k = s->sub.tcp ? SN_MIN(n - i, burst) : 1;
 		IN(b, s);
 		sn_engine_rx(s->e, frames + i, k, b->now);
 		OUT(b, s);
@@ -256,6 +286,8 @@ static void deliver(struct bench *b, struct side *s)
 	}
 	poll_side(b, s);
 }
+
+static void deliver(struct bench *b, struct side *s) { deliver_by(b, s, BURST); }
 
 static void write_segments(struct bench *b, struct side *s, uint32_t n)
 {
@@ -308,6 +340,7 @@ static void side_up(struct bench *b, int i)
 	s->e = sn_engine_init(aligned_alloc(64, size), size, &cfg, b->now);
 	struct sn_net_port_cfg port = {
 		.mac = {2, 0, 0, 0, 0, (uint8_t)(1 + i)}, .prefix = 24, .mtu = 1500, .tx_csum = true};
+	port.unit_max = b->single ? 0 : SN_UNIT_MAX;
 	if (b->v6) {
 		port.addr6 = host(b, i);
 		port.prefix6 = 64;
@@ -363,7 +396,7 @@ static void close_pair(struct bench *b)
 	poll_side(b, &b->side[1]);
 }
 
-enum what { RX, TX, ACK };
+enum what { RX, PAIRS, TX, ACK };
 
 static void round_of(struct bench *b, uint32_t n, int what)
 {
@@ -373,9 +406,10 @@ static void round_of(struct bench *b, uint32_t n, int what)
 	a->sub.tcp->cwnd = a->sub.tcp->ssthresh = SN_MAX(n, 10u) * a->sub.tcp->mss;
 	b->counted = what == TX ? 0 : -1;
 	write_segments(b, a, n);
-	b->counted = what == RX ? 1 : -1;
+	b->counted = what == RX || what == PAIRS ? 1 : -1;
 	b->now += SN_MSEC;
-	deliver(b, z);
+	/* A burst is acknowledged as one: two segments at a time where one ACK shall free two. */
+	deliver_by(b, z, what == RX ? BURST : 2);
 	b->counted = what == ACK ? 0 : -1;
 	b->now += SN_MSEC;
 	deliver(b, a);
@@ -394,7 +428,7 @@ static void dump(struct bench *b, const char *name, uint32_t batch, uint64_t uni
 
 static void measure(struct bench *b, uint32_t batch, enum what what, uint32_t rounds)
 {
-	static const char *const name[] = {"rx_segment", "tx_segment", "ack"};
+	static const char *const name[] = {"rx_segment", "rx_pair", "tx_segment", "ack"};
 	uint64_t acks = b->side[0].e->counters.tcp_rx_segments;
 
 	CALLGRIND_ZERO_STATS;
@@ -405,7 +439,7 @@ static void measure(struct bench *b, uint32_t batch, enum what what, uint32_t ro
 	dump(b, name[what], batch, what == ACK ? acks : (uint64_t)rounds * batch);
 }
 
-/* With any argument: over IPv6. */
+/* Arguments: "ipv6"; "single": ports that take no units. */
 int main(int argc, char **argv)
 {
 	static const uint32_t batches[] = {1, 64, 1024};
@@ -414,7 +448,10 @@ int main(int argc, char **argv)
 	b->now = 1000 * SN_SEC;
 	b->counted = -1;
 	b->random = 1;
-	b->v6 = argc > 1 && argv;
+	for (int i = 1; i < argc; i++) {
+		b->v6 |= strcmp(argv[i], "ipv6") == 0;
+		b->single |= strcmp(argv[i], "single") == 0;
+	}
 	b->chunk = (struct sn_chunk){.data = b->payload, .len = CHUNK, .refs = 1};
 	side_up(b, 0);
 	side_up(b, 1);

@@ -24,6 +24,6 @@ def test_cost_is_within_ten_percent_of_the_recorded_value(cost: bench.Cost, name
         assert abs(got - wanted) <= wanted / 10, f"{name} with {batch} in flight: {got}, recorded {wanted}"
 
 
-@pytest.mark.parametrize("name", ["rx_segment", "tx_segment", "ack"])
+@pytest.mark.parametrize("name", ["rx_segment", "rx_pair", "tx_segment", "ack"])
 def test_cost_does_not_grow_with_what_is_in_flight(cost: bench.Cost, name: str) -> None:
     assert cost.batches["1024"][name] <= 1.1 * cost.batches["64"][name]

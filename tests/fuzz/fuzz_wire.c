@@ -9,6 +9,7 @@
 #include "wire/eth.h"
 #include "wire/icmp.h"
 #include "wire/icmp6.h"
+#include "wire/icmp_error.h"
 #include "wire/ipv4.h"
 #include "wire/ipv6.h"
 #include "wire/tcp.h"
@@ -80,6 +81,19 @@ static void fuzz_icmp(const uint8_t *p, uint32_t len)
 
 	if (sn_icmp_parse(&a, p, len))
 		MUST(len >= SN_ICMP_HDR);
+}
+
+/* The checksum is not asked for: both readers get the message as it is. */
+static void fuzz_icmp_error(const uint8_t *p, uint32_t len)
+{
+	struct sn_icmp_error a = {0}, b = {0};
+	enum sn_icmp_verdict v4 = sn_icmp_error_parse(&a, p, len), v6 = sn_icmp6_error_parse(&b, p, len);
+
+	MUST(v4 != SN_ICMP_OK || (len >= 36 && a.why <= SN_ICMP_PARAMETER && a.mtu <= UINT16_MAX));
+	MUST(v4 != SN_ICMP_OK || (sn_addr_is_v4(&a.src) && sn_addr_is_v4(&a.dst)));
+	MUST(v6 != SN_ICMP_OK || (len >= 56 && b.why <= SN_ICMP_PARAMETER));
+	MUST((v4 != SN_ICMP_OK || !a.mtu || a.why == SN_ICMP_TOO_BIG) &&
+	     (v6 != SN_ICMP_OK || !b.mtu || b.why == SN_ICMP_TOO_BIG));
 }
 
 static void fuzz_ipv6(const uint8_t *p, uint32_t len)
@@ -157,7 +171,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static void (*const codec[])(const uint8_t *, uint32_t) = {fuzz_tcp, fuzz_eth,  fuzz_ipv4, fuzz_icmp,
-								   fuzz_sum, fuzz_ipv6, fuzz_nd};
+								   fuzz_sum, fuzz_ipv6, fuzz_nd,   fuzz_icmp_error};
 
 	if (size < 1 || size > 4096)
 		return 0;

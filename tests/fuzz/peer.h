@@ -6,6 +6,7 @@
 #ifndef FUZZ_PEER_H
 #define FUZZ_PEER_H
 
+#include "../unit/c/icmp_by_hand.h"
 #include "mptcp/conn.h"
 #include "wire/arp.h"
 #include "wire/checksum.h"
@@ -276,7 +277,7 @@ static uint32_t peer_ip(const struct peer *p, bool second, uint8_t *out, uint32_
 }
 
 /* Builds the frame at `out` (room for 1600 bytes); returns its length. */
-static uint32_t peer_segment(struct peer *p, const struct peer_wish *w, uint8_t *out)
+static inline uint32_t peer_segment(struct peer *p, const struct peer_wish *w, uint8_t *out)
 {
 	uint32_t second = !!(w->fix & FIX_IP2);
 	struct peer_flow *f = &p->flow[w->flow % PEER_PORTS + second * PEER_PORTS];
@@ -309,6 +310,28 @@ static uint32_t peer_segment(struct peer *p, const struct peer_wish *w, uint8_t 
 	if (w->seq == 0)
 		f->snd_nxt += w->payload + !!(w->tcp_flags & SN_TH_SYN) + !!(w->tcp_flags & SN_TH_FIN);
 	return peer_ip(p, second, out, (uint32_t)n + w->payload, w->fix & FIX_BAD_CSUM ? 1 : 0);
+}
+
+/* An ICMP error about a segment of the engine. kind: 3 what, FIX_LPORT and FIX_IP2 as for a segment; seq: of the quoted
+ * segment, back from what the engine sends next. Writes a frame; returns its length. */
+static uint32_t peer_icmp_error(const struct peer *p, uint8_t flow, uint8_t kind, uint16_t seq, uint16_t mtu,
+				uint8_t *out)
+{
+	static const uint8_t v4[4][2] = {{3, 4}, {3, 3}, {3, 1}, {11, 0}}, v6[4][2] = {{2, 0}, {1, 4}, {1, 3}, {3, 0}};
+	bool second = kind & FIX_IP2;
+	const struct peer_flow *f = &p->flow[flow % PEER_PORTS + (second ? PEER_PORTS : 0)];
+	struct sn_addr us = peer_addr(p, second, false), them = peer_addr(p, second, true);
+	const uint8_t *what = (p->v6[second] ? v6 : v4)[kind & 3];
+	struct icmp_by_hand m = {.type = what[0],
+				 .code = what[1],
+				 .mtu = mtu,
+				 .flow = {us, them, kind & FIX_LPORT && f->lport ? f->lport : OUR_PORT,
+					  (uint16_t)(PEER_PORT + flow % PEER_PORTS)},
+				 .seq = f->rcv_nxt - seq,
+				 .tcp_len = 8};
+
+	sn_eth_emit(out, our_mac[second], peer_mac, p->v6[second] ? SN_ETH_IPV6 : SN_ETH_IPV4);
+	return SN_ETH_HDR + icmp_packet(out + SN_ETH_HDR, &m, &them, &us);
 }
 
 #endif

@@ -19,6 +19,10 @@ SOURCES = (Path("/usr/src/linux-source-6.1.tar.xz"),)
 SELFTEST = "tools/testing/selftests/net/mptcp/mptcp_connect.c"
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--full", action="store_true", help="every combination instead of a choice (tests/net)")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _own_control_sockets(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Apart from instances that this machine may have."""

@@ -89,6 +89,19 @@ else:
             print("%x %d %d" % (tag[6], tag[5], len(data) - 14))
             break
 """
+# A TCP stream of 200000 bytes; how many came.
+GIVE = """
+import socket, sys
+with socket.create_connection((sys.argv[1], 5556), 10) as s:
+    s.sendall(bytes(200000))
+"""
+TAKE = """
+import socket
+with socket.create_server(("", 5556)) as listener:
+    print("ready", flush=True)
+    s, _ = listener.accept()
+    print(len(s.makefile("rb").read()), flush=True)
+"""
 FILE = """
 name = "sntnl{pid}"
 [[link]]
@@ -318,6 +331,17 @@ def test_events_change_a_link_again_and_again() -> None:
                 seen.append(state)
             time.sleep(0.01)
     assert len(seen) >= 5
+
+
+def test_a_middlebox_cuts_segments() -> None:
+    text = FILE.format(pid=f"{os.getpid()}c", shape="box = { split = 500 }")
+    with Netlab(netlab_file.parse(text, "x")) as up:
+        receiver = up.popen("right", sys.executable, "-I", "-c", TAKE, stdout=subprocess.PIPE)
+        assert receiver.stdout is not None
+        assert receiver.stdout.readline() == b"ready\n"
+        up.run("left", sys.executable, "-I", "-c", GIVE, V4)
+        assert receiver.stdout.readline() == b"200000\n"
+        assert ab(up).tx_frames >= 200_000 // 500
 
 
 def test_links_between_interfaces_that_exist() -> None:

@@ -10,7 +10,7 @@
 /* What a line says of a segment. */
 struct want {
 	struct sn_tcp_seg g;
-	bool ack, win, sack, psh, nots, ts, mss, ws, sackok, ecr, ce;
+	bool ack, win, sack, psh, nots, ts, mss, ws, sackok, ecr, ce, prio;
 	uint32_t wnd;
 	int len;
 };
@@ -30,7 +30,8 @@ static bool range(const char *w, uint32_t *a, uint32_t *b)
 	return sscanf(w, "%u:%u%n", a, b, &n) == 2 && !w[n];
 }
 
-/* Words after the direction: FLAGS seq:end [ack N] [win N] [sack a:b...] [ts N] [ecr N] [mss N] [ws N] [sackok] [nots] [ce] */
+/* Words after the direction: FLAGS seq:end [ack N] [win N] [sack a:b...] [ts N] [ecr N] [mss N] [ws N] [sackok] [nots] [ce]
+ * [prio] */
 static bool parse_segment(struct script *s, char **w, int n, int me, struct want *out)
 {
 	uint32_t a, b, base = s->p->isn[me], other = s->p->isn[!me];
@@ -87,6 +88,8 @@ static bool parse_segment(struct script *s, char **w, int n, int me, struct want
 			out->nots = true;
 		} else if (!strcmp(w[i], "ce")) {
 			out->ce = true;
+		} else if (!strcmp(w[i], "prio")) {
+			out->prio = true;
 		} else {
 			return false;
 		}
@@ -158,6 +161,8 @@ static uint32_t put_options(struct script *s, const struct want *w, uint8_t *o)
 	}
 	if (w->g.nsack)
 		n += sn_opt_emit_sack(o + n, w->g.sack, w->g.nsack);
+	if (w->prio)
+		n += sn_mp_emit_prio(o + n, false);
 	return n;
 }
 

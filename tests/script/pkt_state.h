@@ -136,6 +136,7 @@ static long long constant(const char *w)
 		   {"recovery", SN_CA_RECOVERY},
 		   {"loss", SN_CA_LOSS},
 		   {"established", SN_TCP_ESTABLISHED},
+		   {"closing", SN_TCP_CLOSING},
 		   {"time_wait", SN_TCP_TIME_WAIT},
 		   {"close_wait", SN_TCP_CLOSE_WAIT},
 		   {"fin_wait_2", SN_TCP_FIN_WAIT_2},

@@ -98,6 +98,6 @@ def test_outages_at_intervals(run: Run) -> None:
 
 
 def test_frames_beyond_the_mtu_of_a_link_vanish() -> None:
-    link = replace(LINK, mtu=1000)
+    link = replace(LINK, mtu=1000)  # less than what is looked for when nobody says anything
     out = driver.run(plan(link=link, paths=1, tcp_a=True, tcp_b=True, stall_ns=20 * driver.SECOND))
     assert "no progress" in out.failure

@@ -127,4 +127,5 @@ def test_receiver_that_forgets_its_data_ack_costs_two_round_trips(watch: Watch, 
     calm, found = watch(plain), watch(stalled)
     assert found.gap(0.3, 9) > 0.015  # it did stall
     assert found.gap(0.3, 9) <= 0.040
-    assert found.outcome.transfer_s[0] - calm.outcome.transfer_s[0] <= 0.040
+    # What the window lost meanwhile is regained by TCP's rules.
+    assert found.outcome.transfer_s[0] - calm.outcome.transfer_s[0] <= 0.045

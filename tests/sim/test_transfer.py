@@ -99,3 +99,21 @@ def test_same_seed_same_run(run: Run) -> None:
     assert first.steps == second.steps
     assert first.counters == second.counters
     assert run(3, link, bytes_ab=MIB, bytes_ba=MIB, seed=6).virtual_s != first.virtual_s
+
+
+@pytest.mark.parametrize("csum", [False, True])
+def test_bursts_that_are_received_together_share_acks(run: Run, csum: bool) -> None:
+    one_by_one, together = (
+        run(
+            1, driver.path(333, 5), bytes_ab=8 * MIB, rcvbuf=256 * 1024, csum_a=csum, soft_csum=csum, rx_wait_ns=wait
+        ).counters
+        for wait in (0, driver.MS)
+    )
+    for sender, receiver in (one_by_one, together):
+        assert sender["tx_units"] > 100
+        assert sender.get("tcp_retrans", 0) + receiver.get("DataCsumErr", 0) == 0
+    assert together[1]["tcp_tx_segments"] < one_by_one[1]["tcp_tx_segments"] / 2
+
+
+def test_ports_that_take_no_units_get_none(run: Run) -> None:
+    assert run(2, bytes_ab=MIB, single=True).counters[0].get("tx_units", 0) == 0

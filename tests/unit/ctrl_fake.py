@@ -173,6 +173,8 @@ class Handle:
         self.flow_error: OSError | None = None
         self.flow_error_of: dict[str, OSError] = {}  # by how the local address begins
         self.stopped = False
+        self.ready = False
+        self.links = [True] * ports
         self.on_death: Callable[[int], None] = lambda index: None
         self.on_restart: Callable[[int], None] = lambda index: None
 
@@ -205,6 +207,12 @@ class Handle:
         number = max(self.flows, default=0) + 1
         self.flows[number] = (port, worker, local, remote)
         return number
+
+    def links_up(self) -> list[bool]:
+        return list(self.links)
+
+    def addresses_ready(self) -> None:
+        self.ready = True
 
     def flow_drop(self, port: int, rule: int) -> None:
         del self.flows[rule]

@@ -39,6 +39,8 @@ class Peer:
         self.held: list[int] = []  # lengths not given back
         self.ops: list[int] = []
         self.released = 0
+        self.settings: dict[int, int] = {}  # enum sn_set
+        self.stays = False  # a close is not answered
 
 
 class FakeWorker:
@@ -188,7 +190,9 @@ class FakeWorker:
         elif e.op == lib.SN_OP_SHUTDOWN:
             if peer.mode in (ECHO, SLOW):
                 peer.eof_after = True
-        elif e.op in (lib.SN_OP_CLOSE, lib.SN_OP_ABORT):
+        elif e.op == lib.SN_OP_SET:
+            peer.settings[e.off] = e.len
+        elif e.op in (lib.SN_OP_CLOSE, lib.SN_OP_ABORT) and not peer.stays:
             self.push(lib.SN_CQ_CLOSED, e.conn)
             del self.peers[e.conn]
 

@@ -10,6 +10,14 @@ ROOT = Path(__file__).parents[2]
 SHOWN_BY = re.compile(r"`([a-z][a-z0-9_]{7,})`")
 TCP = ("conformance.md", "conformance-congestion.md")
 NETWORK = "conformance-network.md"
+MPTCP = "conformance-rfc8684.md"
+# Sentences with MUST, SHOULD, RECOMMENDED and their negations, section by section of RFC 8684 (said twice in a section:
+# one row), and the choices (MAY) that have a row.
+RFC_8684 = {
+    "3": 4, "3.1": 31, "3.2": 12, "3.3": 4, "3.3.1": 15, "3.3.2": 7, "3.3.3": 5, "3.3.4": 2, "3.3.5": 3, "3.3.6": 4,
+    "3.3.8": 2, "3.4.1": 16, "3.4.2": 8, "3.5": 4, "3.6": 5, "3.7": 17, "3.9.1": 4, "3.9.2": 1, "3.9.3": 3, "4": 4,
+    "6": 1,
+}  # fmt: skip
 
 
 def rows(name: str) -> list[list[str]]:
@@ -30,15 +38,17 @@ def defined(files: str, pattern: str) -> set[str]:
 SCRIPTS = {p.stem for p in (ROOT / "tests/script").glob("*.pkt")}
 
 
-@pytest.mark.parametrize("name", [*TCP, NETWORK])
+@pytest.mark.parametrize("name", [*TCP, NETWORK, MPTCP])
 def test_every_named_test_exists(name: str) -> None:
-    units = defined("tests/unit/c/test_*.c", r"SN_TEST\((\w+)\)")
+    units = defined("tests/unit/*/test_*.c", r"SN_TEST\((\w+)\)")
     sims = defined("tests/sim/test_*.py", r"def (test_\w+)")
+    if name == MPTCP:
+        sims |= defined("tests/net/test_*.py", r"def (test_\w+)") | defined("tests/unit/test_*.py", r"def (test_\w+)")
     assert named(name) - SCRIPTS - units - sims == set()
 
 
 def test_every_script_is_named() -> None:
-    assert SCRIPTS - named(TCP[0]) - named(TCP[1]) == set()
+    assert SCRIPTS - named(TCP[0]) - named(TCP[1]) - named(MPTCP) == set()
 
 
 @pytest.mark.parametrize("name", TCP)
@@ -57,3 +67,15 @@ def test_every_labelled_requirement_of_rfc_9293_has_its_row() -> None:
         for first, end in re.findall(rf"{label}-(\d+) to {label}-(\d+)", text):
             have |= set(range(int(first), int(end) + 1))
         assert set(range(1, last + 1)) - have == set(), label
+
+
+def test_every_requirement_of_rfc_8684_has_its_row() -> None:
+    counts = dict.fromkeys(RFC_8684, 0)
+    for row in rows(MPTCP):
+        section, words = re.fullmatch(r"([\d.]+) (MUST|SHOULD|RECOMMENDED|MAY)(?: NOT)?: .+", row[0]).group(1, 2)  # type: ignore[union-attr]
+        counts[section] += 1
+        assert row[1] in ("done", "untested", "differs", "not", "n/a"), row
+        assert row[1] != "done" or SHOWN_BY.search(row[3]), row
+        assert row[1] in ("done", "untested") or row[2], row
+        assert words != "MAY" or row[1] != "untested", row
+    assert counts == RFC_8684

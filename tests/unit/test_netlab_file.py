@@ -109,6 +109,12 @@ def test_a_laboratory_runs_in_the_simulator() -> None:
     assert out.paths[0].frames[0] > 0
 
 
+def test_a_middlebox_is_the_same_in_the_simulator() -> None:
+    lab = netlab_file.parse(TWO + 'box = { strip_syn = ["mptcp"], split = 500 }', "x")
+    assert netlab_file.scenario(lab).box == (sim_driver.Box(strip_syn=1 << 30, split=500),)
+    assert not sim_driver.run(netlab_file.scenario(lab, bytes_ab=1 << 16)).mptcp_conns
+
+
 def test_what_the_simulator_cannot_do_is_refused() -> None:
     event = '[[event]]\nat = "1 s"\nlink = "one"\n'
     lab = netlab_file.parse(TWO + event + "set = { up = false }", "x")
@@ -141,6 +147,8 @@ def test_ends_in_short_and_as_tables() -> None:
         (TWO + 'rate = "fast"', "link 'one': rate = 'fast' is no quantity"),
         (TWO + "mtu = 20", "`int` >= 68"),
         (TWO + TWO, "link 'one' is there twice"),
+        (TWO + "box = { nat = true }", "link 'one': only the simulator has this NAT"),
+        (TWO + 'box = { strip_syn = ["magic"] }', "Invalid enum value 'magic'"),
         (TWO + '[[link]]\na = "left:one"\nb = "right:x"', "interface 'left:one' is there twice"),
         ('[[link]]\na = "left 10.0.1/24"\nb = "b"', "'10.0.1/24' is no address like 10.0.1.1/24"),
         ('[[link]]\na = "left 10.0.1.1"\nb = "b"', "'10.0.1.1' has no prefix length"),
@@ -176,7 +184,8 @@ def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
 
 
 def test_a_laboratory_survives_its_state_file() -> None:
-    lab = netlab_file.parse(TWO + '[[event]]\nat = "1 s"\nlink = "one"\nset = { up = false }', "x")
+    text = TWO + 'box = { coalesce = 900 }\n[[event]]\nat = "1 s"\nlink = "one"\nset = { up = false }'
+    lab = netlab_file.parse(text, "x")
     assert msgspec.json.decode(msgspec.json.encode(lab), type=Lab) == lab
 
 

@@ -57,6 +57,14 @@ def test_ports_may_be_tables(tmp_path: Path) -> None:
     assert port.mtu == 9000
 
 
+def test_a_port_on_the_command_line_may_have_its_settings_with_it() -> None:
+    loaded = config.load(ports=("eth1,vlan=5,address=10.0.5.1/24,gateway=10.0.5.9,mtu=1400", "eth2"))
+    assert loaded.port_list == (
+        config.Port("eth1", "10.0.5.1/24", "10.0.5.9", 1400, vlan=5),
+        config.Port("eth2"),
+    )
+
+
 def test_ipv6_can_be_left_to_the_kernel(tmp_path: Path) -> None:
     file = tmp_path / "sennit.toml"
     file.write_text('[[ports]]\nname = "eth1"\n[[ports]]\nname = "0000:01:00.0"\naddress6 = "fd00::1/64"\n')
@@ -90,9 +98,19 @@ def test_ipv6_can_be_left_to_the_kernel(tmp_path: Path) -> None:
         ('ports = [{name = "eth1", address6 = "fd00::1/64", ipv6 = false}]', "but ipv6 = false"),
         ('ports = [{name = "01:00.0", address = "10.0.0.1/24", gateway6 = "fe80::9"}]', "without address6"),
         ('ports = [{name = "eth1", mtu = 100}]', "mtu 100"),
+        ('ports = ["eth1,vlan=5"]', "vlan 5 needs an address"),
+        ('ports = [{name = "eth1", vlan = 4095, address = "10.0.0.1/24"}]', "vlan 4095 must lie between 1 and 4094"),
+        ('ports = [{name = "eth1", vlan = -1}]', "vlan -1 must lie"),
+        ('ports = ["eth1,vlan=x"]', "vlan 'x' is not a number"),
+        ('ports = ["eth1,vlan"]', "'vlan' is not one of address="),
+        ('ports = ["eth1,name=eth2"]', "'name=eth2' is not one of"),
+        ('ports = ["eth1,mtu=1400,mtu=1500"]', "mtu is given twice"),
         ('ports = ["eth1"]\nname = "a/b"', "instance name"),
         ('ports = ["eth1"]\nbuffers = 3', "buffers is 3"),
         ('ports = ["eth1"]\nlcores = "0-16"', "16 queues"),
+        ('ports = ["eth0"]\n[engine]\nsyn_cookies = "maybe"', "off, auto or always"),
+        ('ports = ["eth0"]\n[engine]\ntime_wait_s = 601', "engine.time_wait_s is 601"),
+        ('ports = ["eth0"]\n[engine]\nfin_wait_s = -1', "engine.fin_wait_s is -1"),
     ],
 )
 def test_one_sentence_names_what_is_wrong(tmp_path: Path, text: str, words: str) -> None:

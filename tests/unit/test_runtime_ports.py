@@ -42,8 +42,9 @@ def of_eth1(*infos: object) -> list[object]:
 class Kernel:
     def __init__(
         self, link: object = LINK, address: object = ADDRESS, default: object = (), address6: object = (),
-        default6: object = (),
+        default6: object = (), routes: object = (), routes6: object = (),
     ) -> None:  # fmt: skip
+        self.routes, self.routes6 = routes, routes6
         self.link, self.address, self.default = link, address, default
         self.address6, self.default6 = address6, default6
         self.said: list[str] = []
@@ -58,6 +59,8 @@ class Kernel:
             return json.dumps(self.address6 if six else self.address)
         if "route show default" in line:
             return json.dumps(self.default6 if six else self.default)
+        if "-j" in args and "route show" in line:
+            return json.dumps(self.routes6 if six else self.routes)
         return (ROUTES6 if six else ROUTES) if "route show" in line else ""
 
 
@@ -71,6 +74,23 @@ def _none() -> int:
     raise OSError(19, "no such device")
 
 
+Written = list[tuple[str, ...]]
+
+
+@pytest.fixture
+def written(monkeypatch: pytest.MonkeyPatch) -> Written:
+    """What /proc and the driver are told; everything is 1 there except arp_ignore."""
+    said: Written = []
+    monkeypatch.setattr(ports, "_sysctl", lambda name, key, net="ipv4": "0" if key == "arp_ignore" else "1")
+    monkeypatch.setattr(
+        ports, "_set_sysctl",
+        lambda name, key, value, net="ipv4": said.append((key, value) if net == "ipv4" else (net, key, value)),
+    )  # fmt: skip
+    monkeypatch.setattr(ports, "_offloads", lambda name: {"gro": True})
+    monkeypatch.setattr(ports, "_set_offloads", lambda name, wanted: said.append(("gro", str(wanted["gro"]))))
+    return said
+
+
 def test_address_gateway_and_mtu_are_read() -> None:
     found = ports.read(config.Port("eth1"), Kernel(default=[{"dst": "default", "gateway": "10.0.1.254"}]))
     assert found == ports.Taken("eth1", False, 7, "10.0.1.1/24", "10.0.1.254", 1500)
@@ -79,6 +99,56 @@ def test_address_gateway_and_mtu_are_read() -> None:
 def test_what_is_given_wins() -> None:
     found = ports.read(config.Port("eth1", "10.5.0.1/16", "10.5.9.9", 1400), Kernel())
     assert (found.address, found.gateway, found.mtu) == ("10.5.0.1/16", "10.5.9.9", 1400)
+
+
+def via(network: str, router: str) -> dict[str, str]:
+    return {"dst": network, "gateway": router}
+
+
+def test_routes_over_routers_on_the_link_are_read() -> None:
+    kernel = Kernel(
+        address6=of_eth1(inet6("fd00:1::1")),
+        routes=[
+            via("default", "10.0.1.254"), {"dst": "10.0.1.0/24"}, via("10.9.0.0/16", "10.0.1.2"),
+            via("10.9.8.7", "10.0.1.3"), via("10.9.0.0/16", "10.0.1.4"), via("10.8.0.0/16", "10.7.0.1"),
+            via("224.0.0.0/4", "10.0.1.2"),
+        ],
+        routes6=[via("fd00:9::/64", "fe80::9"), via("fd00:8::/64", "fd00:1::2"), via("fd00:7::/64", "fd00:2::2")],
+    )  # fmt: skip
+    found = ports.read(config.Port("eth1"), kernel)
+    assert found.routes == ("10.9.8.7/32 via 10.0.1.3", "10.9.0.0/16 via 10.0.1.2")
+    assert found.routes6 == ("fd00:9::/64 via fe80::9", "fd00:8::/64 via fd00:1::2")
+    assert ports.read(config.Port("eth1", routes=()), kernel).routes == ()
+    given = ports.read(config.Port("eth1", routes=("10.3.0.0/16 via 10.0.1.9", "fd00:3::/48 via fe80::1")), kernel)
+    assert (given.routes, given.routes6) == (("10.3.0.0/16 via 10.0.1.9",), ("fd00:3::/48 via fe80::1",))
+
+
+def test_of_too_many_routes_the_narrowest_are_read(caplog: pytest.LogCaptureFixture) -> None:
+    wide = [via(f"10.{i}.0.0/16", "10.0.1.2") for i in range(100, 120)]
+    found = ports.read(config.Port("eth1"), Kernel(routes=[*wide, via("10.99.1.0/24", "10.0.1.3")]))
+    assert len(found.routes) == 16
+    assert found.routes[0] == "10.99.1.0/24 via 10.0.1.3"
+    assert "has 21 routes over routers, 16 are taken" in caplog.text
+
+
+def test_a_given_router_must_be_on_the_link() -> None:
+    for route, words in (
+        ("10.3.0.0/16 via 10.0.2.9", "the router of route '10.3.0.0/16 via 10.0.2.9' is not in the network"),
+        ("10.3.0.0/16 via 10.0.1.1", "is not in the network"),
+        ("fd00:3::/48 via fe80::1", "there is no address of its kind"),
+    ):
+        with pytest.raises(StartError, match=words):
+            ports.read(config.Port("eth1", routes=(route,)), Kernel())
+
+
+def test_only_addresses_that_the_kernel_does_not_have_are_probed() -> None:
+    kernel = Kernel(address6=of_eth1(inet6("fd00:1::1")))
+    assert ports.read(config.Port("eth1"), kernel).probed == ()
+    assert ports.read(config.Port("eth1", "10.0.1.1/24"), kernel).probed == ()
+    assert ports.read(config.Port("eth1", "10.0.1.7/24"), kernel).probed == (False,)
+    assert ports.read(config.Port("eth1", address6="FD00:1:0::1/64"), kernel).probed == ()
+    both = config.Port("eth1", "10.0.1.7/24", address6="fd00:1::7/64")
+    assert ports.read(both, kernel).probed == (False, True)
 
 
 @pytest.mark.parametrize(
@@ -119,6 +189,39 @@ def test_one_ipv6_address_that_stays_is_read() -> None:
     assert (given.address6, given.gateway6) == ("fd00:7::1/48", "fd00:7:0:9::1")
 
 
+VLAN = config.Port("eth1", "10.0.5.1/24", vlan=5)
+
+
+def test_a_vlan_takes_no_address_of_the_interface_below(written: Written) -> None:
+    """The kernel goes on using the interface: nothing is changed but offloads."""
+    kernel = Kernel(default=[{"dst": "default", "gateway": "10.0.1.254"}], address6=of_eth1(inet6("fd00:1::1")))
+    port = ports.read(VLAN, kernel)
+    assert port == ports.Taken("eth1", False, 7, "10.0.5.1/24", None, 1500, vlan=5)
+    saved = ports.save(port, kernel)
+    kernel.said.clear()
+    ports.take_over(port, saved, kernel)
+    assert ports.give_back(saved, kernel) == []
+    assert kernel.said == []
+    assert written == [("gro", "False"), ("gro", "True")]
+
+
+@pytest.mark.parametrize(
+    ("below", "number", "refused"), [("eth1", 5, True), ("eth1", 6, False), ("eth2", 5, False), (None, 5, False)]
+)
+def test_a_vlan_that_linux_has_already_is_refused(below: str | None, number: int, refused: bool) -> None:
+    kernel = Kernel()
+    link = {"ifname": "lan", "link": below, "linkinfo": {"info_data": {"protocol": "802.1Q", "id": number}}}
+
+    def says(*args: str) -> str:
+        return json.dumps([link]) if args[-2:] == ("type", "vlan") else kernel(*args)
+
+    if refused:
+        with pytest.raises(StartError, match="Linux has VLAN 5 of it as lan: name lan as the port"):
+            ports.read(VLAN, says)
+    else:
+        assert ports.read(VLAN, says).vlan == 5
+
+
 def test_an_address_that_is_being_checked_is_waited_for() -> None:
     kernel = Kernel(address6=of_eth1(inet6("fd00:1::1", tentative=True)))
 
@@ -132,23 +235,6 @@ def test_an_address_that_is_being_checked_is_waited_for() -> None:
     kernel.address6 = of_eth1(inet6("fd00:1::1", tentative=True))
     assert ports.read_address6("eth1", kernel, settle_s=0.05) == ""
     assert ports.read_address6("eth1", Kernel(), settle_s=5) == ""  # nothing to wait for
-
-
-Written = list[tuple[str, ...]]
-
-
-@pytest.fixture
-def written(monkeypatch: pytest.MonkeyPatch) -> Written:
-    """What /proc and the driver are told; everything is 1 there except arp_ignore."""
-    said: Written = []
-    monkeypatch.setattr(ports, "_sysctl", lambda name, key, net="ipv4": "0" if key == "arp_ignore" else "1")
-    monkeypatch.setattr(
-        ports, "_set_sysctl",
-        lambda name, key, value, net="ipv4": said.append((key, value) if net == "ipv4" else (net, key, value)),
-    )  # fmt: skip
-    monkeypatch.setattr(ports, "_offloads", lambda name: {"gro": True})
-    monkeypatch.setattr(ports, "_set_offloads", lambda name, wanted: said.append(("gro", str(wanted["gro"]))))
-    return said
 
 
 def test_an_interface_comes_back_as_it_was(written: Written) -> None:

@@ -271,6 +271,66 @@ def test_close_with_unread_bytes_gives_the_slots_back_unread(runtime: fake.FakeR
     assert until(lambda: _pump_once(session) and worker.slots_out == 0)
 
 
+def test_settings_reach_the_worker_in_milliseconds(runtime: fake.FakeRuntime) -> None:
+    with sennit.connect(("127.0.0.1", fake.ECHO), timeout=5) as conn:
+        _worker, peer = runtime.peer_of(conn)
+        conn.set(keepalive=sennit.Keepalive(idle=10, interval=1.5, count=4), user_timeout=0.0301, linger=2)
+        conn.set()
+        assert until(lambda: len(peer.settings) == 5)
+        assert peer.settings == {
+            lib.SN_SET_KEEP_IDLE: 10_000, lib.SN_SET_KEEP_INTERVAL: 1500, lib.SN_SET_KEEP_COUNT: 4,
+            lib.SN_SET_USER_TIMEOUT: 31, lib.SN_SET_LINGER: 2000,
+        }  # fmt: skip
+        conn.set(keepalive=True, user_timeout=None, linger=None)
+        assert until(lambda: peer.settings[lib.SN_SET_LINGER] == 0xFFFFFFFF)
+        assert peer.settings[lib.SN_SET_USER_TIMEOUT] == 0
+        assert peer.settings[lib.SN_SET_KEEP_IDLE] == 7_200_000
+        conn.set(keepalive=False)
+        assert until(lambda: peer.settings[lib.SN_SET_KEEP_IDLE] == 0)
+
+
+def test_settings_that_make_no_sense_are_refused(runtime: fake.FakeRuntime) -> None:
+    with sennit.connect(("127.0.0.1", fake.ECHO), timeout=5) as conn:
+        for bad in (
+            {"user_timeout": -1}, {"linger": 1e9}, {"linger": float("nan")}, {"user_timeout": float("inf")},
+            {"keepalive": sennit.Keepalive(idle=0)}, {"keepalive": sennit.Keepalive(interval=0)},
+            {"keepalive": sennit.Keepalive(count=0)}, {"keepalive": sennit.Keepalive(count=256)},
+        ):  # fmt: skip
+            with pytest.raises(ValueError, match=r"out of range|keepalive"):
+                conn.set(**bad)
+    with pytest.raises(OSError, match="closed"):
+        conn.set(user_timeout=1)
+
+
+def test_close_waits_as_long_as_it_lingers(runtime: fake.FakeRuntime) -> None:
+    conn = sennit.connect(("127.0.0.1", fake.ECHO), timeout=5)
+    worker, peer = runtime.peer_of(conn)
+    conn.set(linger=5)
+    peer.stays = True
+
+    def answer(w: fake.FakeWorker) -> None:
+        w.push(lib.SN_CQ_CLOSED, peer.conn)
+        del w.peers[peer.conn]
+
+    timer = threading.Timer(0.2, worker.call, (answer,))
+    timer.start()
+    start = time.monotonic()
+    conn.close()
+    assert 0.1 < time.monotonic() - start < 4
+    timer.join()
+
+
+def test_close_does_not_wait_for_ever_for_a_worker_that_says_nothing(runtime: fake.FakeRuntime) -> None:
+    conn = sennit.connect(("127.0.0.1", fake.ECHO), timeout=5)
+    _worker, peer = runtime.peer_of(conn)
+    conn.set(linger=0.1)
+    peer.stays = True
+    start = time.monotonic()
+    conn.close()
+    assert 1 < time.monotonic() - start < 4
+    peer.stays = False
+
+
 def test_closed_connection_is_of_no_use(runtime: fake.FakeRuntime) -> None:
     conn = sennit.connect(("127.0.0.1", fake.ECHO), timeout=5)
     conn.close()

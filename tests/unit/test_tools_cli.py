@@ -12,6 +12,7 @@ from pathlib import Path
 
 import ctrl_fake as fake
 import pytest
+from ctrl_dial import until
 
 from sennit.shm import messages
 from sennit.tools import cli, pump
@@ -73,6 +74,8 @@ def test_every_command_has_help_with_examples(name: str, capsys: pytest.CaptureF
         (["endpoint", "add", "10.0.0.1", "port"], "'port' wants a number from 1 to 65535, not ''"),
         (["endpoint", "del", "ten"], "say which"),
         (["limits", "set"], "say what to set"),
+        (["neigh", "show", "10.0.1.2"], "`neigh show` does not take '10.0.1.2'"),
+        (["neigh", "flush", "10.0.1.2", "all"], "`neigh flush` does not take 'all'"),
         (["limits", "set", "subflow", "many"], "'subflow' wants a number, not 'many'"),
         (["limits", "set", "speed", "9"], "'speed' is no limit"),
         (["up", "--port", "x", "--lcores", "0", "--coremask", "1"], "not allowed with argument"),
@@ -144,12 +147,14 @@ def test_up_puts_the_command_line_before_the_file(tmp_path: Path) -> None:
     )
     words = ["up", "--config", str(file), "--coremask", "0x3", "--port", "b", "--cc", "newreno", "--rcvbuf", "4M"]
     words += ["--endpoint", "10.0.2.1,subflow,backup", "--endpoint", "all,signal", "--limits", "3,4"]
+    words += ["--max-conns", "20000"]
     config = up.configuration(cli.make_parser().parse_args(words))
     assert (config.name, config.cores, [p.name for p in config.port_list]) == ("f", (0, 1), ["b"])
     engine = config.engine
     assert (engine.scheduler, engine.congestion_control, engine.checksum, engine.receive_buffer) == (
         "minrtt", "newreno", True, 4 << 20,
     )  # fmt: skip
+    assert (engine.max_connections, engine.max_subflows) == (20000, 0)
     assert config.limits == messages.Limits(3, 4)
     assert [(e.address, e.flags) for e in config.endpoints] == [
         ("10.0.2.1", ("subflow", "backup")), ("all", ("signal",)),
@@ -193,10 +198,15 @@ def test_addresses() -> None:
 def test_status_and_top_as_table_and_json(run: Run, directory: Path) -> None:
     handle = fake.Handle(workers=2)
     handle.workers[1].conns = (fake.conn(1, 1),)
+    handle.ports[0] = fake.port(0, offloads=("tx-checksum", "tso"))
 
     def scenario(path: Path) -> None:
-        assert "10.0.3.1:40000" in run("status")[1]
+        shown_as_table = run("status")[1]
+        assert "10.0.3.1:40000" in shown_as_table
+        assert "tx-checksum" in shown_as_table  # of port 0
+        assert "software" in shown_as_table  # of port 1
         shown = json.loads(run("status", "--json")[1])
+        assert [port["offloads"] for port in shown["ports"]][:2] == [["tx-checksum", "tso"], []]
         assert shown["conns"][0]["subflows"][2]["srtt_us"] == 10500.0
         assert "Lcores" in run("top", "--once", "--interval", "0.05")[1]
         lines = run("top", "--once", "--json", "--interval", "0.05")[1].splitlines()
@@ -230,6 +240,28 @@ def test_endpoints_and_limits_from_the_command_line(run: Run, directory: Path) -
         assert "outside 0-15" in run("limits", "set", "subflow", "99")[2]
 
     fake.with_server(fake.Handle(), scenario, directory)
+
+
+def test_neighbours_and_routes_from_the_command_line(run: Run, directory: Path) -> None:
+    handle = fake.Handle(ports=1)
+
+    def scenario(path: Path) -> None:
+        assert run("neigh")[:2] == (0, "Neighbours: none\n")
+        news = messages.NeighbourNews("heard", 0, "10.0.1.2", "02:00:00:00:00:07")
+        handle.workers[0].say(messages.NeighbourReport((news,)))
+        assert until(lambda: len(json.loads(run("neigh", "--json")[1])) == 1)
+        shown = run("neigh", "show")[1]
+        assert all(word in shown for word in ("10.0.1.2", "veth-a1", "02:00:00:00:00:07", "REACHABLE"))
+        assert run("neigh", "flush", "10.0.1.2") == (0, "", "")
+        assert json.loads(run("neigh", "--json")[1]) == []
+        assert json.loads(run("route", "--json")[1]) == [
+            {"destination": "10.0.1.0/24", "via": "-", "port": "veth-a1", "source": "10.0.1.1", "kind": "link"},
+            {"destination": "default", "via": "10.0.1.2", "port": "veth-a1", "source": "10.0.1.1", "kind": "gateway"},
+        ]
+        shown = run("route")[1]
+        assert all(word in shown for word in ("default", "10.0.1.2", "gateway"))
+
+    fake.with_server(handle, scenario, directory)
 
 
 def test_endpoint_all_stands_for_every_port(run: Run, directory: Path) -> None:

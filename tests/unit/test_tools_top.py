@@ -132,6 +132,13 @@ def test_status_names_unusual_states_and_hidden_connections() -> None:
         assert word in shown
 
 
+def test_status_tells_what_connections_take() -> None:
+    taken = messages.Memory(3090, 1364, 28 << 20, 3 << 20)
+    shown = text(render.status(fake.status(memory=taken), 5))
+    assert "3090 B per quiet connection, 1364 B per further subflow; tables 3.0 MiB of 28.0 MiB" in shown
+    assert "per quiet connection" not in text(render.status(fake.status(), 5))
+
+
 def test_long_addresses_wrap_instead_of_vanishing() -> None:
     one = fake.subflow(0, local="[2001:db8:1234:5678:9abc:def0:1234:5678]:40000", remote="[2001:db8::1]:443")
     shown = text(render.status(fake.status(conns=(fake.conn(subflows=(one,)),)), 5))

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from sennit.tools.commands import (
+    check_capture,
     connect,
     doctor,
     down,
@@ -12,8 +13,10 @@ from sennit.tools.commands import (
     limits,
     listen,
     monitor,
+    neigh,
     netlab,
     nstat,
+    route,
     ss,
     status,
     top,
@@ -34,11 +37,15 @@ COMMANDS: dict[str, type[Command]] = {
     "listen": listen.Listen,
     "endpoint": endpoint.EndpointCommand,
     "limits": limits.LimitsCommand,
+    "neigh": neigh.Neigh,
+    "route": route.Route,
     "doctor": doctor.Doctor,
     "demo": elsewhere.Demo,
     "sim": elsewhere.Sim,
     "netlab": netlab.NetlabCommand,
+    "check-capture": check_capture.CheckCapture,
     "bench": elsewhere.Bench,
+    "matrix": elsewhere.Matrix,
     "version": version.Version,
 }
 

@@ -4,10 +4,13 @@
 from __future__ import annotations
 
 import argparse
+import os
 
 from sennit.tools.commands import transfer
 from sennit.tools.commands.base import Command, add_instance, host_port
 from sennit.tools.errors import UsageError
+
+EARLY = 16 << 10  # bytes read before connecting: one segment of any MTU
 
 
 class Connect(Command):
@@ -35,11 +38,12 @@ class Connect(Command):
             from sennit import sdk
 
             with transfer.complaints(options.name):
+                early = os.read(source, EARLY) if options.fastopen else None
                 connection = sdk.connect(
                     remote, timeout=timeout, source_address=local, mptcp=not options.tcp, scheduler=options.sched,
-                    cc=options.cc, instance=options.name,
+                    cc=options.cc, early=early, instance=options.name,
                 )  # fmt: skip
-                transfer.move(connection, source, sink, options)
+                transfer.move(connection, source, sink, options, already=len(early or b""))
         return 0
 
 

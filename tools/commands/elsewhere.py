@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Commands with a parser of their own: `sennit demo`, `sennit sim`, `sennit bench`."""
+"""Commands with a parser of their own: `sennit demo`, `sennit sim`, `sennit bench`, `sennit matrix`."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Sim(Command):
 
 
 class Bench(Command):
-    help = "measure what the engine costs in instructions (in a clone, with valgrind)"
+    help = "measure what the engine costs in instructions and memory (in a clone)"
     passes_through = True
 
     @classmethod
@@ -39,3 +39,14 @@ class Bench(Command):
         from sennit.tools import bench
 
         return int(bench.main(list(arguments)))
+
+
+class Matrix(Command):
+    help = "try every combination of role, family, path manager, fault and end against this machine's kernel (root)"
+    passes_through = True
+
+    @classmethod
+    def forward(cls, arguments: Sequence[str]) -> int:
+        from sennit.tools import matrix
+
+        return int(matrix.main(list(arguments)))

@@ -34,7 +34,8 @@ class Listen(Command):
         from sennit import sdk
 
         with transfer.complaints(options.name), sdk.listen(
-            local, mptcp=not options.tcp, scheduler=options.sched, cc=options.cc, instance=options.name, timeout=timeout
+            local, mptcp=not options.tcp, scheduler=options.sched, cc=options.cc, instance=options.name,
+            timeout=timeout, fastopen=options.fastopen,
         ) as listener:  # fmt: skip
             print(f"listening on {pump.address(listener.getsockname())}", file=sys.stderr, flush=True)
             while True:

@@ -31,6 +31,11 @@ TCP_NAMES = {
     "tcp_tlp_mended": "TcpExtTCPLossProbeRecovery",
     "tcp_out_of_window": "TcpExtBeyondWindow",
     "tcp_syn_drop": "TcpExtListenDrops",
+    "TCPKeepAlive": "TcpExtTCPKeepAlive",
+    "ListenOverflows": "TcpExtListenOverflows",
+    "SyncookiesSent": "TcpExtSyncookiesSent",
+    "SyncookiesRecv": "TcpExtSyncookiesRecv",
+    "SyncookiesFailed": "TcpExtSyncookiesFailed",
     "rx_drop_tcp": "TcpInErrs",
 }
 OURS_ONLY = {"MPOptBad"}  # written like the kernel's, but the kernel has none of that name

@@ -69,6 +69,7 @@ def subflow_details(conn: messages.ConnInfo, sf: messages.SubflowInfo) -> str:
         f"rtt:{_milliseconds(sf.srtt_us)}/{_milliseconds(sf.rttvar_us)}",
         _words(
             mss=sf.mss,
+            pmtu=sf.pmtu,
             cwnd=max(1, sf.cwnd // sf.mss) if sf.mss else 0,
             ssthresh=sf.ssthresh // sf.mss if sf.mss and sf.ssthresh < 1 << 30 else 0,
             bytes_sent=sf.bytes_sent,

@@ -23,6 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--in", dest="source", metavar="FILE", help="send this file instead of standard input")
     parser.add_argument("--out", dest="sink", metavar="FILE", help="write to this file instead of standard output")
     parser.add_argument("--tcp", action="store_true", help="plain TCP")
+    parser.add_argument("--fastopen", action="store_true", help="TCP Fast Open: data with the SYN")
     parser.add_argument("--sched", metavar="NAME", help="packet scheduler: minrtt, roundrobin")
     parser.add_argument("--cc", metavar="NAME", help="congestion control: cubic, newreno, bbr, dctcp")
     parser.add_argument("--timeout", type=float, metavar="SECONDS", help="give up when nothing happens for so long")
@@ -73,11 +74,14 @@ def complaints(name: str | None) -> Iterator[None]:
         raise ToolError(str(error)) from None
 
 
-def move(connection: sdk.Connection, source: int, sink: int, options: argparse.Namespace) -> None:
-    """Everything both ways, then close; statistics at the end, also of what broke off."""
+def move(
+    connection: sdk.Connection, source: int, sink: int, options: argparse.Namespace, already: int = 0
+) -> None:
+    """Everything both ways, then close; statistics at the end, also of what broke off. already: bytes sent before."""
     local, remote, mptcp = connection.getsockname(), connection.getpeername(), connection.is_mptcp
     with connection:
         transfer = pump.Pump(connection, source, sink, interactive=os.isatty(source), timeout=options.timeout)
+        transfer.sent.count = already
         try:
             transfer.run()
         finally:

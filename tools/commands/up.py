@@ -8,7 +8,7 @@ import contextlib
 import logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -19,7 +19,7 @@ from sennit.tools.commands.base import Command, add_instance
 from sennit.tools.errors import ToolError, UsageError, sentence
 
 if TYPE_CHECKING:
-    from sennit.runtime.config import Config
+    from sennit.runtime.config import Config, Port
     from sennit.runtime.handle import RuntimeHandle
 
 UNITS = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3}
@@ -30,6 +30,7 @@ class Up(Command):
     examples = (
         "  sennit up --port veth-a1 --port veth-a2 --lcores 0-1\n"
         "  sennit up --port eth1 --port eth2 --endpoint all,subflow     joins from every port\n"
+        "  sennit up --port eth1 --route '10.9.0.0/16 via 10.0.1.2'\n"
         "  sennit up --config /etc/sennit.toml --daemon --log /var/log/sennit.log\n"
         "  sennit up --name lab --coremask 0x3 --port 0000:01:00.0 --poll busy\n"
     )
@@ -57,11 +58,17 @@ def add_configuration(parser: argparse.ArgumentParser) -> None:
     """The arguments that make a configuration; `doctor` takes them as well."""
     parser.add_argument("--config", metavar="FILE", help="TOML file; what stands on the command line goes before it")
     parser.add_argument(
-        "--port", action="append", metavar="NAME", help="interface name or PCI address; once per port"
-    )
+        "--port", action="append", metavar="NAME[,KEY=VALUE...]",
+        help="interface name or PCI address, once per port; what is not read from an interface, like "
+        "eth1,vlan=5,address=10.0.5.1/24: address, gateway, address6, gateway6, mtu, vlan",
+    )  # fmt: skip
     parser.add_argument(
         "--no-ipv6", action="store_const", const=True, help="leave IPv6 addresses of the interfaces to the kernel"
     )
+    parser.add_argument(
+        "--route", action="append", metavar="'NET via HOP dev PORT'",
+        help="static route of a port, instead of the kernel's for its interface; with one port without 'dev PORT'",
+    )  # fmt: skip
     cores = parser.add_mutually_exclusive_group()
     cores.add_argument("--lcores", metavar="LIST", help="cores of the workers, like 0-1 or 2,4 (default: 0)")
     cores.add_argument("--coremask", metavar="MASK", help="the same as a hexadecimal mask, like 0x3")
@@ -69,6 +76,9 @@ def add_configuration(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cc", choices=("cubic", "newreno", "bbr", "dctcp"), help="congestion control")
     parser.add_argument("--sched", choices=("minrtt", "round-robin"), help="packet scheduler")
     parser.add_argument("--rcvbuf", metavar="BYTES", help="receive buffer of a connection, like 4M")
+    parser.add_argument(
+        "--max-conns", type=int, metavar="N", help="connections per worker (default: 4096), with two subflows each"
+    )
     parser.add_argument("--buffers", type=int, metavar="N", help="packet buffers per worker")
     parser.add_argument("--hugepages", action="store_const", const=True, help="use huge pages")
     parser.add_argument("--checksum", action="store_const", const=True, help="ask peers for DSS checksums")
@@ -117,13 +127,34 @@ def configuration(options: argparse.Namespace) -> Config:
         "congestion_control": options.cc,
         "scheduler": options.sched,
         "receive_buffer": _size(options.rcvbuf),
+        "max_connections": options.max_conns,
         "checksum": options.checksum,
         "no_join": options.no_join,
     }
     given = {key: value for key, value in engine.items() if value is not None}
     loaded = msgspec.structs.replace(loaded, engine=msgspec.structs.replace(loaded.engine, **given))
+    if options.route:
+        loaded = msgspec.structs.replace(loaded, ports=_with_routes(loaded.port_list, options.route))
     configs.check(loaded)
     return loaded
+
+
+def _with_routes(ports: Sequence[Port], texts: Sequence[str]) -> tuple[Port, ...]:
+    """"10.9.0.0/16 via 10.0.1.2 dev eth1" at the port that it names. Raises UsageError."""
+    routes: dict[str, list[str]] = {}
+    for text in texts:
+        route, dev, name = (part.strip() for part in text.partition(" dev "))
+        if not dev and len(ports) == 1:
+            name = ports[0].name
+        if name not in {port.name for port in ports}:
+            raise UsageError(
+                f"--route '{text}' names no port: end it with 'dev' and one of {', '.join(port.name for port in ports)}"
+            )
+        routes.setdefault(name, []).append(route)
+    return tuple(
+        msgspec.structs.replace(port, routes=tuple(routes[port.name])) if port.name in routes else port
+        for port in ports
+    )
 
 
 def _limits(text: str | None) -> dict[str, int] | None:

@@ -20,16 +20,29 @@ enum sn_op {
 	SN_OP_ACCEPT = 4,   /* conn: taken from the backlog */
 	SN_OP_SEND = 5, /* conn, off (from the arena's start), len; answer SN_CQ_SENT when the bytes may be reused */
 	SN_OP_RELEASE =
-		6, /* conn, off: as SN_CQ_RECV gave it, len: bytes consumed; the slot goes back, the window opens */
+		6, /* conn, off: as SN_CQ_RECV gave it, len: bytes consumed, 0: not read; the slot goes back, the window opens */
 	SN_OP_SHUTDOWN = 7, /* conn: DATA_FIN / FIN after what was sent */
 	SN_OP_CLOSE = 8,    /* conn: orderly close, nothing more is delivered; with unread data MP_FASTCLOSE / RST */
-	SN_OP_ABORT = 9     /* conn: MP_FASTCLOSE / RST */
+	SN_OP_ABORT = 9,    /* conn: MP_FASTCLOSE / RST */
+	SN_OP_SET = 10      /* conn, off: enum sn_set, len: the value; a value out of range is refused by SN_CQ_ERROR */
+};
+
+/* What an application can set of one connection. */
+enum sn_set {
+	SN_SET_KEEP_IDLE = 1,     /* ms without a word of the peer before it is asked; 0: keep-alive is off */
+	SN_SET_KEEP_INTERVAL = 2, /* ms between questions, not 0 */
+	SN_SET_KEEP_COUNT = 3,    /* unanswered questions that end a subflow, 1 to 255 */
+	SN_SET_USER_TIMEOUT = 4,  /* ms that data may stay unacknowledged before the connection ends; 0: the default */
+	SN_SET_LINGER = 5 /* ms that CLOSE may take before it turns into ABORT; 0: at once; UINT32_MAX: default */
 };
 
 /* Flags of SN_OP_CONNECT and SN_OP_LISTEN. */
 enum {
-	SN_OPF_TCP = 1, /* plain TCP, no MP_CAPABLE */
-	SN_OPF_CSUM = 2 /* ask for DSS checksums */
+	SN_OPF_TCP = 1,  /* plain TCP, no MP_CAPABLE */
+	SN_OPF_CSUM = 2, /* ask for DSS checksums */
+	/* TCP Fast Open. CONNECT: off and len as for SEND, what is sent first; it travels with the SYN if the server gave a
+	 * cookie before, else behind the handshake. LISTEN: gives cookies and takes data that comes with a SYN. */
+	SN_OPF_FASTOPEN = 4
 };
 
 struct sn_sqe {

@@ -79,6 +79,7 @@ struct sn_subflow_info {
 	uint8_t active;                                     /* we sent the SYN */
 	uint8_t silent;                                     /* no answer for longer than the path takes */
 	uint8_t our_backup, peer_backup;                    /* who asked for it */
+	uint32_t pmtu;                                      /* what the path is taken to carry, L3 bytes */
 	uint64_t last_sent_ns, last_recv_ns, last_acked_ns; /* engine time, 0: never */
 };
 enum sn_tcp_option { SN_TCPI_TS = 1, SN_TCPI_SACK = 2, SN_TCPI_WSCALE = 4, SN_TCPI_ECN = 8 };
@@ -148,4 +149,5 @@ struct sn_pm_command {
 /* Memory use of one engine's tables: name by sn_engine_table_name(i). */
 struct sn_table_info {
 	uint32_t used, peak, count, item_size;
+	uint32_t index_size; /* bytes per record beside it: the table's link, its share of hash heads */
 };

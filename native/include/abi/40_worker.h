@@ -23,6 +23,7 @@ struct sn_port_cfg {
 	char device[64]; /* DPDK's name: net_af_packet0, 0000:01:00.0 */
 	int32_t ifindex; /* of the Linux interface below, 0: none */
 	uint16_t mtu;    /* L3 bytes */
+	uint16_t vlan;   /* 1 to 4094: frames bear this tag; 0: none */
 	uint8_t prefix;  /* bits of the IPv4 network (of 32) */
 	uint8_t prefix6; /* bits of the IPv6 network (of 128) */
 	/* One address of a family, all zero: none of it. There must be one, IPv6 needs an MTU of 1280. */
@@ -32,7 +33,13 @@ struct sn_port_cfg {
 	uint8_t gateway6[16]; /* global or link-local; all zero: none */
 	uint32_t frame_size;  /* of a packet socket's rings, as given to the driver; 0: another driver */
 	uint32_t frames;
+	uint8_t held; /* families (1: IPv4, 2: IPv6) whose address is probed before it is used */
+	/* Networks beyond the link. */
+	uint32_t routes, routes6;
+	struct sn_route route[SN_ROUTES], route6[SN_ROUTES];
 };
+/* When SYNs are answered by cookies: never, when handshakes use up what they may, always. */
+enum sn_cookies_cfg { SN_COOKIES_CFG_DEFAULT, SN_COOKIES_CFG_OFF, SN_COOKIES_CFG_AUTO, SN_COOKIES_CFG_ALWAYS };
 struct sn_runtime_cfg {
 	char name[32];
 	uint32_t workers, ports;
@@ -51,12 +58,15 @@ struct sn_runtime_cfg {
 	uint32_t spin_us;            /* keep polling this long after work before sleeping */
 	char cc[16], tcp_engine[16]; /* empty: default */
 	uint8_t secret[16];
+	uint32_t time_wait_ms, fin_wait_ms, max_orphans; /* 0: default */
+	uint32_t cookies;                                /* enum sn_cookies_cfg */
 };
 struct sn_port_view {
 	char driver[32];
 	uint8_t mac[6];
 	uint16_t queues;
 	uint8_t tx_csum, rx_csum, copies, flow_rules;
+	uint8_t tso;       /* cuts large sends into segments; else it is done in software */
 	uint8_t can_sleep; /* every queue has a descriptor to wait on */
 	uint8_t link_up;
 	uint64_t rx_packets, tx_packets, rx_bytes, tx_bytes, rx_missed, rx_errors, tx_errors, rx_nobuf;
@@ -73,6 +83,8 @@ void sn_eal_fini(char *dir, size_t size);
 /* Receive offloads of a Linux interface that merge frames: what is "gro" or "lro". on -1: asks; 0, 1: sets. Returns the
  * state, or a negative errno. */
 int sn_link_offload(const char *ifname, const char *what, int on);
+/* 1: the Linux interface has a link, 0: it has none, or a negative errno. */
+int sn_link_up(const char *ifname);
 /* MB of EAL memory that these buffers and ports need. */
 uint32_t sn_runtime_memory_mb(const struct sn_runtime_cfg *cfg, const struct sn_port_cfg *ports);
 /* Pools, ports, rings, shared pages. NULL: see sn_last_error(). */
@@ -85,6 +97,8 @@ int sn_runtime_door(const struct sn_runtime *rt, uint32_t worker);
 /* The worker's process is gone; call before the next one is forked. */
 void sn_runtime_worker_gone(struct sn_runtime *rt, uint32_t worker);
 int sn_runtime_port_view(const struct sn_runtime *rt, uint32_t port, struct sn_port_view *out);
+/* Addresses that were held back are ready: for workers that start from now on. */
+void sn_runtime_addresses_ready(struct sn_runtime *rt);
 /* An exact rule that sends a flow (addresses as this host sees them) to a worker: its number, or an error. */
 int32_t sn_runtime_flow_ask(struct sn_runtime *rt, uint32_t port, uint32_t worker, const uint8_t *laddr, uint16_t lport,
 			    const uint8_t *raddr, uint16_t rport);
@@ -118,6 +132,10 @@ int sn_worker_pm_command(struct sn_worker *w, const struct sn_pm_command *cmd);
 void sn_worker_watch(struct sn_worker *w, bool on);
 /* Takes up to n events; adds to *lost how many found no room since the last call. */
 uint32_t sn_worker_events(struct sn_worker *w, struct sn_pm_event *out, uint32_t n, uint64_t *lost);
+/* The same of neighbours and addresses, always kept from the first call on; SN_RUN_EVENTS says that some wait. */
+void sn_worker_news_watch(struct sn_worker *w);
+uint32_t sn_worker_news(struct sn_worker *w, struct sn_neigh_news *out, uint32_t n);
+int sn_worker_order(struct sn_worker *w, const struct sn_neigh_order *order);
 /* Closes every connection in good order; run until sn_worker_conns() is 0. */
 void sn_worker_drain(struct sn_worker *w);
 /* Ends every connection at once: the peers hear it. */

@@ -9,7 +9,7 @@ struct sn_sim_link {
 	uint64_t queue_bytes; /* tail drop beyond this backlog */
 	uint64_t ecn_bytes;   /* frames that may be marked (ECT) are, when they find more than this waiting; 0: never */
 	uint32_t loss_every;  /* every so manieth frame with payload is lost; 0: none */
-	uint32_t mtu;         /* IP packets longer than this vanish; 0: none do */
+	uint32_t mtu;         /* IP packets longer than this vanish, and nobody hears of it; 0: none do */
 	double loss;          /* probabilities per frame, independent */
 	double duplicate;
 	double corrupt; /* one bit of an IP packet is flipped; implies soft_csum */
@@ -38,9 +38,10 @@ struct sn_sim_box {
 	uint32_t coalesce;                            /* following segments are joined up to so much payload */
 	uint64_t coalesce_ns;                         /* and the first waits so long for the next */
 	uint32_t rewrite_max;                         /* 0: no limit */
-	uint32_t pad;
-	double mangle;  /* chance per segment with such an option */
-	double rewrite; /* chance per segment with payload: a byte of it changes, the TCP checksum with it */
+	uint32_t mtu;      /* IP packets longer than this vanish and the sender hears of it (ICMP); 0: none do */
+	uint32_t fragment; /* IP packets are cut into fragments of so much content, a multiple of 8; last of all */
+	double mangle;     /* chance per segment with such an option */
+	double rewrite;    /* chance per segment with payload: a byte of it changes, the TCP checksum with it */
 };
 
 enum sn_sim_what {
@@ -54,7 +55,8 @@ enum sn_sim_what {
 	SN_SIM_STOP = 8,    /* host, worker arg, for_ns: is not run; frames wait in its queue, then are lost */
 	SN_SIM_CLOCK = 9,   /* host: its clock leaps ahead by arg ns */
 	SN_SIM_DIE = 10,    /* host: the application is gone, its memory with it */
-	SN_SIM_STALL = 11 /* host: its DATA_ACK stays where it is until data is sent again from there; one connection */
+	SN_SIM_STALL = 11,  /* host: its DATA_ACK stays until data is sent again from there; one connection */
+	SN_SIM_FLOOD = 12   /* path, for_ns: arg SYNs a second to B from nobody, once A's first SYN passed there */
 };
 /* Something that happens at a moment, or begins then and lasts for_ns. */
 struct sn_sim_event {
@@ -136,12 +138,14 @@ struct sn_sim_cfg {
 	uint64_t msg_every_ns; /* mean time between two of them */
 	uint8_t ecn;           /* 0: the engine's default, 1: off, 2: if the peer asks, 3: asked for */
 	uint8_t pacing;        /* windows are paced */
-	uint8_t pad4[6];
-	uint64_t trace_ns; /* with `trace`: so often */
-	char trace[232];   /* "": none, else a CSV file: windows, round trips and queues over time */
-	char cc[16];       /* "": the engine's default */
-	char cc_b[16];     /* of host B; "": as A */
-	char profile[16];  /* TCP's timers: datacenter, linux; "": the engine's default */
+	uint8_t single;        /* ports take single segments only, no units */
+	uint8_t pad4[5];
+	uint64_t rx_wait_ns; /* a frame that arrives waits so long for others: bursts; 0: each is handed over at once */
+	uint64_t trace_ns;   /* with `trace`: so often */
+	char trace[232];     /* "": none, else a CSV file: windows, round trips and queues over time */
+	char cc[16];         /* "": the engine's default */
+	char cc_b[16];       /* of host B; "": as A */
+	char profile[16];    /* TCP's timers: datacenter, linux; "": the engine's default */
 	char tcp_engine[16];
 	char pcap[232];     /* "": none, else PATH: PATH-a.pcapng and PATH-b.pcapng are written */
 	char segments[232]; /* "": none, else a CSV file: every TCP segment that a host sent or received */

@@ -53,6 +53,8 @@ void sn_netlab_free(struct sn_netlab *lab);
 int sn_netlab_add(struct sn_netlab *lab, int netns_a, const char *if_a, int netns_b, const char *if_b, uint64_t seed);
 /* side 0: a to b, 1: b to a. What is under way keeps the time it was given; going down loses it. */
 int sn_netlab_set(struct sn_netlab *lab, uint32_t link, uint32_t side, const struct sn_netlab_link *what);
+/* The middlebox of a link, in front of both directions (all but SN_SIM_BOX_NAT); all zero: none. */
+int sn_netlab_set_box(struct sn_netlab *lab, uint32_t link, const struct sn_sim_box *what);
 int sn_netlab_stats(struct sn_netlab *lab, uint32_t link, uint32_t side, struct sn_netlab_stats *out);
 void sn_netlab_load(struct sn_netlab *lab, struct sn_netlab_load *out);
 /* Real-time scheduling and precise timers for the calling thread, as far as they are granted. */

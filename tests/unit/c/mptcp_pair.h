@@ -11,9 +11,15 @@
 #include "engine/engine.h"
 #include "mptcp/conn.h"
 #include "pair_family.h"
+#include "pair_frame.h"
 #include "sim/pool.h"
 #include "sim/rng.h"
 #include "sn_test.h"
+
+#ifndef PAIR_CONNS /* records of each engine */
+#define PAIR_CONNS    16
+#define PAIR_SUBFLOWS 64
+#endif
 
 enum { A, B, PATHS = 3, PEER_PORT = 5000, ARENA = 1 << 20 };
 
@@ -51,6 +57,11 @@ struct pair {
 	uint32_t seen_join, seen_remove, seen_fastclose, seen_rst, seen_data_fin, state;
 };
 
+/* Ports take no units: every segment has a mapping of its own. */
+static bool pair_single;
+/* Checksums are made and checked in software. */
+static bool pair_soft_csum;
+
 /* In order of arrival. */
 static void pair_wire(struct pair *p, struct sn_buf *b)
 {
@@ -65,52 +76,56 @@ static void pair_wire(struct pair *p, struct sn_buf *b)
 		p->wire_last = b;
 }
 
+/* One frame sets out. */
+static void pair_transit(struct pair *p, const struct side *to, uint16_t port, struct sn_buf *b)
+{
+	b->port = port;
+	bool pass = !p->down[port];
+	uint32_t ip = pair_ip_hdr(b->data);
+	if (ip) {
+		struct sn_tcp_seg seg;
+		uint8_t *tcp = b->data + 14 + ip;
+		CHECK_EQ(sn_tcp_parse(&seg, tcp, pair_tcp_len(b->data)), SN_OK);
+		p->seen_join += (seg.mp.present & SN_MP_BIT(SN_MP_JOIN)) && (seg.flags & SN_TH_SYN);
+		p->seen_remove += (seg.mp.present & SN_MP_BIT(SN_MP_REMOVE_ADDR)) != 0;
+		p->seen_fastclose += (seg.mp.present & SN_MP_BIT(SN_MP_FASTCLOSE)) != 0;
+		p->seen_rst += (seg.flags & SN_TH_RST) != 0;
+		p->seen_data_fin += (seg.mp.present & SN_MP_BIT(SN_MP_DSS)) && (seg.mp.dss.flags & SN_DSS_FIN);
+		if (p->filter && !p->filter(p, to->i, port, &seg, tcp))
+			pass = false;
+	}
+	if (!pass) {
+		sn_buf_free(b);
+		return;
+	}
+	if (!pair_soft_csum)
+		b->flags |= SN_BUF_CSUM_GOOD;
+	sn_time at = p->now;
+	if (p->rate[port]) {
+		sn_time *busy = &p->busy[to->i][port], from = SN_MAX(*busy, at);
+		if ((from - at) * p->rate[port] / SN_SEC > p->queue) {
+			sn_buf_free(b);
+			return;
+		}
+		at = *busy = from + b->len * SN_SEC / p->rate[port];
+	}
+	b->user[0] = at + 5 * SN_MSEC;
+	b->user[1] = (uint64_t)to->i;
+	pair_wire(p, b);
+}
+
 static void pair_tx(void *ctx, uint16_t port, struct sn_tx *v, uint32_t n)
 {
 	struct side *s = ctx;
 	struct pair *p = s->pair;
-	struct side *to = &p->s[!s->i];
+
 	for (uint32_t k = 0; k < n; k++) {
-		struct sn_buf *b = sn_buf_alloc(&p->ether.pool);
-		memcpy(b->data, v[k].hdr->data, v[k].hdr->len);
-		b->len = v[k].hdr->len;
-		for (uint32_t r = 0; r < v[k].nref; r++) {
-			memcpy(b->data + b->len, v[k].ref[r].data, v[k].ref[r].len);
-			b->len += v[k].ref[r].len;
-		}
-		b->port = port;
-		sn_buf_free(v[k].hdr);
-		bool pass = !p->down[port];
-		uint32_t ip = pair_ip_hdr(b->data);
-		if (ip) {
-			struct sn_tcp_seg seg;
-			uint8_t *tcp = b->data + 14 + ip;
-			CHECK_EQ(sn_tcp_parse(&seg, tcp, pair_tcp_len(b->data)), SN_OK);
-			p->seen_join += (seg.mp.present & SN_MP_BIT(SN_MP_JOIN)) && (seg.flags & SN_TH_SYN);
-			p->seen_remove += (seg.mp.present & SN_MP_BIT(SN_MP_REMOVE_ADDR)) != 0;
-			p->seen_fastclose += (seg.mp.present & SN_MP_BIT(SN_MP_FASTCLOSE)) != 0;
-			p->seen_rst += (seg.flags & SN_TH_RST) != 0;
-			p->seen_data_fin += (seg.mp.present & SN_MP_BIT(SN_MP_DSS)) && (seg.mp.dss.flags & SN_DSS_FIN);
-			if (p->filter && !p->filter(p, to->i, port, &seg, tcp))
-				pass = false;
-		}
-		if (!pass) {
-			sn_buf_free(b);
-			continue;
-		}
-		b->flags |= SN_BUF_CSUM_GOOD;
-		sn_time at = p->now;
-		if (p->rate[port]) {
-			sn_time *busy = &p->busy[to->i][port], from = SN_MAX(*busy, at);
-			if ((from - at) * p->rate[port] / SN_SEC > p->queue) {
-				sn_buf_free(b);
-				continue;
-			}
-			at = *busy = from + b->len * SN_SEC / p->rate[port];
-		}
-		b->user[0] = at + 5 * SN_MSEC;
-		b->user[1] = (uint64_t)to->i;
-		pair_wire(p, b);
+		struct pair_frames f;
+		struct sn_buf *b;
+
+		pair_frames_begin(&f, &v[k]);
+		while ((b = pair_frames_next(&f, &p->ether.pool)))
+			pair_transit(p, &p->s[!s->i], port, b);
 	}
 }
 
@@ -135,8 +150,8 @@ static void pair_init(struct pair *p, uint32_t rcvbuf)
 		s->rng = sn_rng_seed(7, (uint64_t)i);
 		sn_sim_pool_init(&s->pool, &p->now, NULL, 1);
 		sn_engine_cfg_default(&c);
-		c.max_conns = 16;
-		c.max_subflows = 64;
+		c.max_conns = PAIR_CONNS;
+		c.max_subflows = PAIR_SUBFLOWS;
 		c.max_segs = 4096;
 		c.max_chunks = 1024;
 		c.max_listeners = 8;
@@ -151,7 +166,8 @@ static void pair_init(struct pair *p, uint32_t rcvbuf)
 		REQUIRE(s->e);
 		for (uint32_t k = 0; k < PATHS; k++) {
 			struct sn_net_port_cfg port = {.mac = {2, 0, 0, 0, (uint8_t)k, (uint8_t)(i + 1)},
-						       .tx_csum = true};
+						       .tx_csum = !pair_soft_csum,
+						       .unit_max = pair_single ? 0 : SN_UNIT_MAX};
 			pair_port_addrs(&port, k, (uint32_t)i + 1, 1500);
 			REQUIRE(sn_engine_port_add(s->e, &port) == (int32_t)k);
 		}
@@ -312,7 +328,7 @@ static struct sn_sqe connect_sqe(uint8_t flags)
 	return q;
 }
 
-static void pair_connect(struct pair *p, uint8_t flags)
+static inline void pair_connect(struct pair *p, uint8_t flags)
 {
 	pair_submit(p, B, (struct sn_sqe){.op = SN_OP_LISTEN, .lport = PEER_PORT, .len = 4, .user = 22});
 	pair_run(p, SN_MSEC);
@@ -320,7 +336,7 @@ static void pair_connect(struct pair *p, uint8_t flags)
 	pair_submit(p, A, connect_sqe(flags));
 }
 
-static void pair_send(struct pair *p, int side, uint32_t len)
+static inline void pair_send(struct pair *p, int side, uint32_t len)
 {
 	struct side *s = &p->s[side];
 	while (len) {

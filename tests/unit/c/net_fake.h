@@ -39,17 +39,27 @@ static struct {
 		uint32_t worker;
 	} forwarded[FAKE_FRAMES];
 	uint32_t forwarded_count;
+	/* Notes of questions are apart: how many, and the last one. */
+	uint32_t notes;
+	struct sn_buf *note;
 	bool ring_full;
 	/* TCP input. */
 	uint32_t inputs, input_len;
-	uint8_t input_first, input_flags;
+	uint8_t input_first, input_flags, input_data[2048];
 	struct sn_tcp *input_tcp;
 	struct sn_pool *input_pool;
 	struct sn_tcp_seg input_seg;
+	/* ICMP errors. */
+	uint32_t errors;
+	struct sn_tcp *error_tcp;
+	struct sn_icmp_error error;
 	/* Answer to a SYN. */
 	enum sn_syn_verdict verdict;
+	enum sn_ack_verdict ack_verdict; /* asked for while cookies are out */
+	uint32_t acks;
 	uint32_t syn_owner, syns;
-	uint16_t listens; /* this port is taken by a listener */
+	uint16_t listens;      /* this port is taken by a listener */
+	uint32_t unreachables; /* times that a next hop was said not to answer */
 } fake;
 
 static struct sn_buf *fake_alloc(struct sn_pool *pool)
@@ -119,6 +129,14 @@ enum sn_syn_verdict sn_mptcp_syn(struct sn_engine *e, uint16_t port, const struc
 	return fake.verdict;
 }
 
+enum sn_ack_verdict sn_mptcp_ack(struct sn_engine *e, uint16_t port, const struct sn_flow *flow,
+				 const struct sn_tcp_seg *ack, struct sn_tcp **tcp, sn_time now)
+{
+	(void)e, (void)port, (void)flow, (void)ack, (void)tcp, (void)now;
+	fake.acks++;
+	return fake.ack_verdict;
+}
+
 bool sn_mptcp_listens(const struct sn_engine *e, uint16_t lport)
 {
 	(void)e;
@@ -128,6 +146,15 @@ bool sn_mptcp_listens(const struct sn_engine *e, uint16_t lport)
 static bool fake_forward(void *ctx, uint32_t worker, struct sn_buf *b)
 {
 	(void)ctx;
+	if (b->len >= SN_ETH_HDR && sn_eth_type(b->data) == SN_NEIGH_NOTE) {
+		if (fake.ring_full)
+			return false;
+		if (fake.note)
+			sn_buf_free(fake.note);
+		fake.note = b;
+		fake.notes++;
+		return true;
+	}
 	if (fake.ring_full)
 		return false;
 	REQUIRE(fake.forwarded_count < FAKE_FRAMES);
@@ -146,10 +173,26 @@ static void fake_input(struct sn_tcp *tcp, const struct sn_tcp_seg *seg, struct 
 	fake.input_len = b->len;
 	fake.input_flags = b->flags;
 	fake.input_first = b->len ? b->data[0] : 0;
+	memcpy(fake.input_data, b->data, SN_MIN(b->len, sizeof fake.input_data));
 	sn_buf_free(b);
 }
 
-static const struct sn_tcp_ops fake_tcp = {.name = "fake", .input = fake_input};
+static void fake_error(struct sn_tcp *tcp, const struct sn_icmp_error *m, sn_time now)
+{
+	(void)now;
+	fake.errors++;
+	fake.error_tcp = tcp;
+	fake.error = *m;
+}
+
+static void fake_unreachable(struct sn_engine *e, uint16_t port, const struct sn_addr *hop, sn_time now)
+{
+	(void)e, (void)port, (void)hop, (void)now;
+	fake.unreachables++;
+}
+
+static const struct sn_tcp_ops fake_tcp = {
+	.name = "fake", .input = fake_input, .error = fake_error, .unreachable = fake_unreachable};
 
 /* Ports 10.0.i.1/24, fd00:0:0:i::1/64 with MAC 02:00:00:00:00:0i; port 0 has the gateways 10.0.0.254 and fe80::fe. */
 static const uint8_t fake_mac[2][6] = {{2, 0, 0, 0, 0, 0}, {2, 0, 0, 0, 0, 1}};
@@ -221,12 +264,14 @@ static void fake_stop(void)
 {
 	struct sn_net *n = &fake.e->net;
 
-	for (uint32_t i = 0; i < 6; i++) { /* neighbours go unused or give up */
+	for (uint32_t i = 0; i < 16; i++) { /* neighbours go unused or give up */
 		fake.sent_count = 0;
 		sn_wheel_run(&fake.e->wheel, (3600 + 100 * i) * SN_SEC);
 	}
 	for (uint32_t i = 0; i < fake.forwarded_count; i++)
 		sn_buf_free(fake.forwarded[i].b);
+	if (fake.note)
+		sn_buf_free(fake.note);
 	CHECK_EQ(n->neighs.used, 0);
 	CHECK_EQ(fake.live, 0);
 	free(fake.region);

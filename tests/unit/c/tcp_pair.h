@@ -10,6 +10,7 @@
 
 #include "engine/engine.h"
 #include "pair_family.h"
+#include "pair_frame.h"
 #include "sim/pool.h"
 #include "sim/rng.h"
 #include "sn_test.h"
@@ -79,6 +80,9 @@ struct pair {
 	struct seen seen[SEGS_SEEN];
 	uint32_t nseen;
 	enum verdict (*filter)(struct pair *, int from, const struct sn_tcp_seg *seg, uint8_t *tcp);
+	void (*frame)(struct pair *, int from, const struct sn_buf *); /* sees every frame first */
+	bool bursts; /* frames that are due together are received together */
+	bool single; /* ports take no units */
 	uint32_t script[8];
 	struct sn_rng rng;
 	struct sn_sim_plight plight; /* none */
@@ -144,7 +148,10 @@ static inline bool up_segment(struct sn_subflow *s, const struct sn_tcp_seg *seg
 {
 	(void)now;
 	s->segments++;
-	if (payload && payload->len != seg->len)
+	uint32_t len = 0;
+	for (const struct sn_buf *b = payload; b; b = s->pair->bursts ? b->next : NULL)
+		len += b->len;
+	if (payload && len != seg->len)
 		s->bad++;
 	return !s->refuse;
 }
@@ -175,6 +182,8 @@ static inline uint32_t up_options(struct sn_subflow *s, const struct sn_opt_want
 	if (want->kind != SN_SEG_DATA || !s->reserve)
 		return 0;
 	if (want->room < s->reserve)
+		s->bad++;
+	if (want->dsn + 1 != want->ssn) /* a stream from its beginning, however it was cut since */
 		s->bad++;
 	memset(out, 1, s->reserve);
 	return s->reserve;
@@ -236,51 +245,57 @@ static inline uint8_t *tcp_of(const struct sn_buf *b, struct sn_tcp_seg *seg)
 	return sn_tcp_parse(seg, tcp, b->len - SN_ETH_HDR - ip) == SN_OK ? tcp : NULL;
 }
 
+/* One frame sets out. */
+static inline void transit(struct pair *p, struct side *from, struct sn_buf *b)
+{
+	struct side *to = &p->side[!from->i];
+
+	if (p->frame)
+		p->frame(p, from->i, b);
+	sn_time wait = 0;
+	if (p->rate) {
+		sn_time start = SN_MAX(p->busy[from->i], p->now);
+		p->busy[from->i] = start + b->len * SN_SEC / p->rate;
+		wait = p->busy[from->i] - p->now;
+	}
+	struct sn_tcp_seg seg;
+	uint8_t *tcp = tcp_of(b, &seg);
+	enum verdict what = PASS;
+	if (tcp) {
+		CHECK(b->len <= SN_ETH_HDR + sn_net_port_mtu(from->e, 0));
+		struct seen *s = p->nseen < SEGS_SEEN ? &p->seen[p->nseen++] : NULL;
+		if (p->filter)
+			what = p->filter(p, from->i, &seg, tcp);
+		if (s)
+			*s = (struct seen){from->i, p->now, seg, what == DROP};
+	}
+	if (what == DROP) {
+		sn_buf_free(b);
+		return;
+	}
+	if (what == TWICE) {
+		struct sn_buf *copy = sn_buf_alloc(&to->pool.pool);
+		memcpy(copy->data, b->data, b->len);
+		copy->len = b->len;
+		put(p, copy, to->i, p->now + wait + p->delay + SN_USEC);
+	}
+	put(p, b, to->i, p->now + wait + p->delay + (what == LATE ? p->late : 0));
+}
+
 static inline void tx(void *ctx, uint16_t port, struct sn_tx *v, uint32_t n)
 {
 	struct side *from = ctx;
 	struct pair *p = from->pair;
-	struct side *to = &p->side[!from->i];
 
 	(void)port;
 	for (uint32_t k = 0; k < n; k++) {
-		struct sn_buf *b = sn_buf_alloc(&to->pool.pool);
-		REQUIRE(b);
-		memcpy(b->data, v[k].hdr->data, v[k].hdr->len);
-		b->len = v[k].hdr->len;
-		for (uint32_t i = 0; i < v[k].nref; i++) {
-			memcpy(b->data + b->len, v[k].ref[i].data, v[k].ref[i].len);
-			b->len += v[k].ref[i].len;
-		}
-		sn_buf_free(v[k].hdr);
-		sn_time wait = 0;
-		if (p->rate) {
-			sn_time start = SN_MAX(p->busy[from->i], p->now);
-			p->busy[from->i] = start + b->len * SN_SEC / p->rate;
-			wait = p->busy[from->i] - p->now;
-		}
-		struct sn_tcp_seg seg;
-		uint8_t *tcp = tcp_of(b, &seg);
-		enum verdict what = PASS;
-		if (tcp) {
-			CHECK(b->len <= SN_ETH_HDR + sn_net_port_mtu(from->e, 0));
-			struct seen *s = p->nseen < SEGS_SEEN ? &p->seen[p->nseen++] : NULL;
-			if (p->filter)
-				what = p->filter(p, from->i, &seg, tcp);
-			if (s)
-				*s = (struct seen){from->i, p->now, seg, what == DROP};
-		}
-		if (what == DROP) {
-			sn_buf_free(b);
-			continue;
-		}
-		if (what == TWICE) {
-			struct sn_buf *copy = sn_buf_alloc(&to->pool.pool);
-			memcpy(copy->data, b->data, b->len);
-			copy->len = b->len;
-			put(p, copy, to->i, p->now + wait + p->delay + SN_USEC);
-		}
-		put(p, b, to->i, p->now + wait + p->delay + (what == LATE ? p->late : 0));
+		struct pair_frames f;
+		struct sn_buf *b;
+
+		pair_frames_begin(&f, &v[k]);
+		while ((b = pair_frames_next(&f, &p->side[!from->i].pool.pool)))
+			transit(p, from, b);
+		REQUIRE(f.done);
 	}
 }
 
@@ -314,6 +329,21 @@ static inline void arrive(struct pair *p, struct side *s, struct sn_buf *b)
 	sn_engine_rx(s->e, &b, 1, p->now);
 }
 
+/* What is due at a side, as bursts of a port. */
+static inline void arrive_together(struct pair *p, struct side *s)
+{
+	struct sn_buf *v[32];
+	uint32_t n = 0;
+
+	for (; n < 32 && n < p->nwire && p->wire[n].to == s->i && p->wire[n].at <= p->now; n++) {
+		v[n] = p->wire[n].b;
+		v[n]->next = NULL;
+	}
+	p->nwire -= n;
+	memmove(p->wire, p->wire + n, p->nwire * sizeof *p->wire);
+	sn_engine_rx(s->e, v, n, p->now);
+}
+
 static inline void poll_side(struct pair *p, struct side *s)
 {
 	uint32_t work;
@@ -333,6 +363,10 @@ static inline bool step(struct pair *p, sn_time until)
 	p->now = SN_MAX(p->now, at);
 	while (p->nwire && p->wire[0].at <= p->now) {
 		struct flight f = p->wire[0];
+		if (p->bursts && p->side[f.to].sub.tcp && !p->side[f.to].silent) {
+			arrive_together(p, &p->side[f.to]);
+			continue;
+		}
 		memmove(p->wire, p->wire + 1, --p->nwire * sizeof *p->wire);
 		arrive(p, &p->side[f.to], f.b);
 	}
@@ -395,7 +429,8 @@ static inline void side_up(struct pair *p, int i)
 	s->mem = aligned_alloc(64, size);
 	s->e = sn_engine_init(s->mem, size, &cfg, p->now);
 	REQUIRE(s->e);
-	struct sn_net_port_cfg port = {.mac = {2, 0, 0, 0, 0, (uint8_t)(1 + i)}};
+	struct sn_net_port_cfg port = {.mac = {2, 0, 0, 0, 0, (uint8_t)(1 + i)},
+				       .unit_max = p->single ? 0 : SN_UNIT_MAX};
 	pair_port_addrs(&port, 0, 1 + (uint32_t)i, 1500);
 	REQUIRE(sn_engine_port_add(s->e, &port) == 0);
 	s->sub.pair = p;
@@ -404,10 +439,11 @@ static inline void side_up(struct pair *p, int i)
 	s->sub.chunk_size = 16384;
 }
 
-static inline struct pair *pair_up(void)
+static inline struct pair *pair_of(bool single)
 {
 	struct pair *p = calloc(1, sizeof *p);
 
+	p->single = single;
 	p->now = 1000 * SN_SEC;
 	p->delay = 5 * SN_MSEC;
 	p->late = 2 * SN_MSEC;
@@ -421,6 +457,8 @@ static inline struct pair *pair_up(void)
 	side_up(p, 1);
 	return p;
 }
+
+static inline struct pair *pair_up(void) { return pair_of(false); }
 
 static inline void dial(struct pair *p)
 {

@@ -256,6 +256,7 @@ SN_TEST(a_flood_of_syns_leaves_room_for_everybody_else_and_expires)
 
 	pair_init(&p, 0);
 	e = p.s[B].e;
+	e->cfg.tcp.cookies = SN_COOKIES_OFF;
 	pair_submit(&p, B, (struct sn_sqe){.op = SN_OP_LISTEN, .lport = PEER_PORT, .len = 65536, .user = 22});
 	pair_run(&p, SN_MSEC);
 	pair_submit(&p, A, connect_sqe(0));
@@ -292,6 +293,7 @@ SN_TEST(a_flood_of_syns_leaves_room_for_everybody_else_and_expires)
 SN_TEST(a_full_backlog_takes_a_new_handshake_for_one_that_went_stale)
 {
 	pair_init(&p, 0);
+	p.s[B].e->cfg.tcp.cookies = SN_COOKIES_OFF;
 	pair_submit(&p, B, (struct sn_sqe){.op = SN_OP_LISTEN, .lport = PEER_PORT, .len = 2, .user = 22});
 	pair_run(&p, SN_MSEC);
 	spoof_syn(1000, 0);

@@ -340,6 +340,38 @@ SN_TEST(reset_for_good_is_final_and_a_passing_one_is_joined_again_within_a_secon
 	}
 }
 
+/* A peer that answers joins and resets them for good as soon as they seem complete. */
+static bool prohibit(struct pair *q, int to, uint32_t path, struct sn_tcp_seg *seg, uint8_t *tcp)
+{
+	look(q, to, path, seg, tcp);
+	uint8_t *o = to == A && !(seg->flags & (SN_TH_SYN | SN_TH_RST)) ? option(seg, tcp, 2) : NULL;
+	if (!o)
+		return !(to == A && seg->len);
+	memset(o, 1, o[1]);
+	o[0] = 30;
+	o[1] = 4;
+	o[2] = 8 << 4;
+	o[3] = SN_RST_PROHIBITED;
+	tcp[13] = SN_TH_RST | SN_TH_ACK;
+	return true;
+}
+
+SN_TEST(only_path_refused_for_good_is_tried_again_with_pauses)
+{
+	begin(1, 0);
+	p.filter = prohibit;
+	p.seen_join = 0;
+	pair_send(&p, A, 1000);
+	pair_run(&p, 3 * SN_SEC);
+	CHECK(p.seen_join >= 2 * 2); /* SYN and SYN/ACK of each */
+	CHECK(p.seen_join <= 6 * 2); /* at once, then every SN_PATH_AGAIN */
+	p.filter = look;
+	pair_op(&p, A, SN_OP_ABORT);
+	pair_op(&p, B, SN_OP_ABORT);
+	pair_run(&p, SN_SEC);
+	pair_close(&p);
+}
+
 SN_TEST(fastclose_on_an_ack_needs_our_key_and_is_answered_by_resets)
 {
 	begin(2, 0);
@@ -388,6 +420,38 @@ SN_TEST(join_without_its_option_is_reset_and_the_connection_goes_on)
 		CHECK_EQ(seen.rst_reason, where == 1 ? 0 : SN_RST_PROTOCOL);
 		pair_send(&p, A, 100000);
 		pair_run(&p, SN_SEC);
+		pair_check_streams(&p);
+		close_both();
+	}
+}
+
+/* MP_CAPABLE of the SYN as somebody else would send it: version in `state`'s upper byte, flags in its lower one. */
+static bool other_syn(struct pair *q, int to, uint32_t path, struct sn_tcp_seg *seg, uint8_t *tcp)
+{
+	uint8_t *o = option(seg, tcp, SN_MP_CAPABLE);
+	if (to == B && o && (seg->flags & SN_TH_SYN)) {
+		o[2] = (uint8_t)(q->state >> 8);
+		o[3] = (uint8_t)q->state;
+	}
+	return look(q, to, path, seg, tcp);
+}
+
+/* B, no algorithm, one that is not ours, version 0. */
+SN_TEST(syn_that_asks_for_another_mptcp_is_answered_by_plain_tcp)
+{
+	static const int odd_syn[] = {0x141, 0x100, 0x110, 0x001};
+	for (uint32_t i = 0; i < sizeof odd_syn / sizeof odd_syn[0]; i++) {
+		memset(&seen, 0, sizeof seen);
+		pair_init(&p, 0);
+		p.filter = other_syn;
+		p.state = odd_syn[i];
+		pair_connect(&p, 0);
+		pair_run(&p, 50 * SN_MSEC);
+		pair_send(&p, A, 10000);
+		pair_send(&p, B, 10000);
+		pair_run(&p, SN_SEC);
+		CHECK(!p.s[A].mptcp);
+		CHECK(!p.s[B].mptcp);
 		pair_check_streams(&p);
 		close_both();
 	}

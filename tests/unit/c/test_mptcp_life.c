@@ -150,6 +150,33 @@ SN_TEST(close_with_unread_data_resets_the_peer)
 	pair_close(&p);
 }
 
+/* The slot goes back unread just before the close, or just after it: the application had not seen it yet. */
+SN_TEST(close_with_data_delivered_but_not_read_resets_the_peer)
+{
+	for (int late = 0; late < 2; late++) {
+		pair_init(&p, 0);
+		pair_connect(&p, 0);
+		pair_run(&p, 50 * SN_MSEC);
+		p.s[B].hold = true;
+		pair_send(&p, A, 2000);
+		pair_run(&p, 500 * SN_MSEC);
+		CHECK_EQ(p.s[B].got, 2000);
+		if (late)
+			pair_op(&p, B, SN_OP_CLOSE);
+		for (uint32_t i = 0; i < p.s[B].held; i++)
+			p.s[B].held_len[i] = 0;
+		pair_release(&p, B);
+		if (!late)
+			pair_op(&p, B, SN_OP_CLOSE);
+		pair_run(&p, 100 * SN_MSEC);
+		CHECK(p.seen_fastclose >= 1);
+		CHECK_EQ(p.s[B].closed, 1);
+		CHECK_EQ(p.s[B].closed_res, 0);
+		CHECK_EQ(p.s[A].closed_res, SN_E_RESET);
+		pair_close(&p);
+	}
+}
+
 SN_TEST(channel_gone_frees_everything_at_once)
 {
 	pair_init(&p, 0);

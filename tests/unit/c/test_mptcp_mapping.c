@@ -21,6 +21,7 @@ static bool restate(struct pair *q, int to, uint32_t path, struct sn_tcp_seg *se
 
 SN_TEST(mappings_restated_in_part_or_further_are_followed)
 {
+	pair_single = true; /* every segment has a mapping of its own to rewrite */
 	for (uint32_t how = 1; how <= 2; how++) {
 		begin(1, 0); /* what follows on the subflow follows in the stream */
 		p.filter = restate;
@@ -34,6 +35,7 @@ SN_TEST(mappings_restated_in_part_or_further_are_followed)
 		p.filter = look;
 		close_both();
 	}
+	pair_single = false;
 }
 
 /* Two segments under one mapping; the second restates it with the DATA_FIN that was unknown when the first was sent, as
@@ -153,6 +155,64 @@ SN_TEST(mapping_that_contradicts_on_the_only_subflow_is_no_case_for_tcp)
 	CHECK_EQ(p.s[B].e->counters.DSSCorruptionReset, 1);
 	CHECK_EQ(p.s[B].e->counters.conn_fallback, 0);
 	pair_check_streams(&p); /* joined again */
+	close_both();
+}
+
+/* Takes the checksum from a mapping of A (state 1), or gives one to it (state 2); NOPs keep the length. */
+static bool other_checksum(struct pair *q, int to, uint32_t path, struct sn_tcp_seg *seg, uint8_t *tcp)
+{
+	uint8_t *o = option(seg, tcp, SN_MP_DSS);
+	if (to == B && q->state && seg->len && o && (o[3] & SN_DSS_MAP)) {
+		if (q->state == 1) {
+			o[1] = (uint8_t)(o[1] - 2);
+			o[o[1]] = o[o[1] + 1] = 1;
+		} else {
+			o[1] = (uint8_t)(o[1] + 2);
+		}
+		q->state = 0;
+	}
+	return look(q, to, path, seg, tcp);
+}
+
+static void checksum_not_as_agreed(bool agreed)
+{
+	begin(1, agreed ? SN_OPF_CSUM : 0);
+	p.filter = other_checksum;
+	p.state = agreed ? 1 : 2;
+	pair_send(&p, A, 100000);
+	pair_run(&p, 4 * SN_SEC);
+	CHECK_EQ(p.state, 0);
+	CHECK_EQ(p.s[B].e->counters.DSSCorruptionReset, 1);
+	CHECK_EQ(p.s[B].e->counters.conn_fallback, 0);
+	CHECK_EQ(seen.rst_reason, SN_RST_PROTOCOL);
+	pair_check_streams(&p); /* joined again */
+	close_both();
+}
+
+SN_TEST(mapping_without_the_agreed_checksum_resets_the_subflow) { checksum_not_as_agreed(true); }
+SN_TEST(mapping_with_a_checksum_nobody_agreed_on_resets_the_subflow) { checksum_not_as_agreed(false); }
+
+/* One path takes the option from what A sends there. */
+static bool strip_on_the_second_path(struct pair *q, int to, uint32_t path, struct sn_tcp_seg *seg, uint8_t *tcp)
+{
+	uint8_t *o = option(seg, tcp, SN_MP_DSS);
+	if (to == B && path == 1 && o)
+		memset(o, 1, o[1]);
+	return look(q, to, path, seg, tcp);
+}
+
+SN_TEST(options_stripped_on_one_of_two_subflows_reset_it)
+{
+	begin(2, 0);
+	p.filter = strip_on_the_second_path;
+	pair_send(&p, A, 200000);
+	pair_run(&p, 400 * SN_MSEC);
+	CHECK(p.s[B].e->counters.DSSCorruptionReset >= 1);
+	CHECK_EQ(p.s[B].e->counters.conn_fallback, 0);
+	CHECK_EQ(seen.rst_reason, SN_RST_MIDDLEBOX);
+	p.filter = look;
+	pair_run(&p, 4 * SN_SEC);
+	pair_check_streams(&p);
 	close_both();
 }
 

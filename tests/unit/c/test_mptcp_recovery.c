@@ -194,10 +194,10 @@ static bool hold_data_ack(struct pair *q, int to, uint32_t path, struct sn_tcp_s
 		stall.heard = q->now + 5 * SN_MSEC;
 		for (uint32_t i = 20; i < seg->hdr_len; i += tcp[i] <= 1 ? 1 : tcp[i + 1])
 			if (tcp[i] == 30 && tcp[i + 2] >> 4 == 2) {
-				CHECK(!(tcp[i + 3] & SN_DSS_ACK64));
+				uint8_t *low = tcp + i + (tcp[i + 3] & SN_DSS_ACK64 ? 8 : 4);
 				if (!stall.ack)
-					stall.ack = sn_get32(tcp + i + 4);
-				sn_put32(tcp + i + 4, stall.ack);
+					stall.ack = sn_get32(low);
+				sn_put32(low, stall.ack);
 			}
 	}
 	return true;

@@ -82,7 +82,20 @@ SN_TEST(a_segment_waits_for_the_reply_and_then_leaves_intact)
 	fake_stop();
 }
 
-SN_TEST(three_requests_a_second_apart_then_what_waits_is_dropped)
+/* Nobody answers for as long as the questions last: they are counted and what they asked forgotten. */
+static uint32_t ask_in_vain(sn_time from)
+{
+	uint32_t asked = 0;
+
+	for (uint32_t i = 1; i <= SN_NEIGH_TRIES; i++) {
+		asked += fake.sent_count;
+		fake.sent_count = 0;
+		sn_wheel_run(&fake.e->wheel, from + i * (SN_SEC + SN_MSEC));
+	}
+	return asked;
+}
+
+SN_TEST(a_question_each_second_for_ten_seconds_then_what_waits_is_dropped)
 {
 	struct sn_engine *e = fake_start(0, 1, false);
 
@@ -92,16 +105,53 @@ SN_TEST(three_requests_a_second_apart_then_what_waits_is_dropped)
 	CHECK_EQ(e->counters.neigh_pending_drop, 4); /* 16 wait */
 	sn_wheel_run(&e->wheel, SN_SEC - SN_MSEC);
 	CHECK_EQ(fake.sent_count, 1);
-	sn_wheel_run(&e->wheel, SN_SEC + 2 * SN_MSEC);
-	CHECK_EQ(fake.sent_count, 2);
-	sn_wheel_run(&e->wheel, 2 * SN_SEC + 4 * SN_MSEC);
-	CHECK_EQ(fake.sent_count, 3);
-	sn_wheel_run(&e->wheel, 10 * SN_SEC);
-	CHECK_EQ(fake.sent_count, 3);
-	check_request(2, PEER_IP);
+	CHECK_EQ(fake.unreachables, 0);
+	CHECK_EQ(ask_in_vain(SN_MSEC), 10);
 	CHECK_EQ(e->counters.neigh_pending_drop, 20);
-	CHECK_EQ(e->net.neighs.used, 0);
+	sn_wheel_run(&e->wheel, 10 * SN_SEC + 20 * SN_MSEC);
+	CHECK_EQ(fake.unreachables, 1);
 	CHECK_EQ(fake.live, 0);
+	fake_stop();
+}
+
+SN_TEST(who_needs_one_that_did_not_answer_hears_so_at_once_and_asks_once_a_second)
+{
+	struct sn_engine *e = fake_start(0, 1, false);
+
+	tx_tcp(PEER_IP, NULL, 0, NULL, 0, -1, SN_MSEC);
+	ask_in_vain(SN_MSEC);
+	sn_wheel_run(&e->wheel, 10 * SN_SEC + 20 * SN_MSEC);
+	CHECK_EQ(fake.unreachables, 1);
+	fake.sent_count = 0;
+	for (uint32_t i = 0; i < 20; i++) {
+		tx_tcp(PEER_IP, NULL, 0, NULL, 0, -1, 11 * SN_SEC + i * 100 * SN_MSEC);
+		sn_wheel_run(&e->wheel, 11 * SN_SEC + i * 100 * SN_MSEC + SN_MSEC);
+		CHECK_EQ(fake.unreachables, 2 + i);
+	}
+	CHECK_EQ(fake.live, 0);
+	CHECK_EQ(fake.sent_count, 2);
+	check_request(1, PEER_IP);
+	CHECK_EQ(e->net.neighs.used, 1);
+	sn_wheel_run(&e->wheel,
+		     13 * SN_SEC + 30 * SN_MSEC); /* three after it was given up, not after the last refusal */
+	CHECK_EQ(e->net.neighs.used, 0);
+	tx_tcp(PEER_IP, NULL, 0, NULL, 0, -1, 14 * SN_SEC);
+	CHECK_EQ(fake.live, 1); /* waits again */
+	fake_stop();
+}
+
+SN_TEST(a_neighbour_that_was_given_up_is_back_when_it_speaks)
+{
+	struct sn_engine *e = fake_start(0, 1, false);
+
+	tx_tcp(PEER_IP, NULL, 0, NULL, 0, -1, SN_MSEC);
+	ask_in_vain(SN_MSEC);
+	resolve(11 * SN_SEC);
+	tx_tcp(PEER_IP, NULL, 0, NULL, 0, -1, 11 * SN_SEC);
+	REQUIRE(fake.sent_count == 1);
+	CHECK_MEM(fake.sent[0].data, peer_mac, 6);
+	sn_wheel_run(&e->wheel, 20 * SN_SEC);
+	CHECK_EQ(fake.unreachables, 0);
 	fake_stop();
 }
 
@@ -214,8 +264,8 @@ SN_TEST(a_full_table_drops_the_entry_used_longest_ago)
 	CHECK_EQ(e->counters.neigh_pending_drop, 10);
 	CHECK_EQ(fake.live, SN_NEIGH_MAX);
 	fake.pool_empty = true; /* the requests of one second are more than the fake keeps */
-	for (uint32_t s = 1; s < 8; s++)
-		sn_wheel_run(&e->wheel, s * SN_SEC + 10 * SN_MSEC);
+	for (uint32_t s = 1; s < 18; s++)
+		sn_wheel_run(&e->wheel, s * SN_SEC + 10 * s * SN_MSEC);
 	CHECK_EQ(e->net.neighs.used, 0);
 	fake.pool_empty = false;
 	fake_stop();

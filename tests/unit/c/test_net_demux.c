@@ -66,14 +66,38 @@ SN_TEST(frames_that_are_not_for_us_are_dropped_and_counted)
 	rx_raw(fake_mac[0], SN_ETH_IPV4, p, ip_packet(p, OUR_IP, OUR_IP, SN_IP_TCP, 20), 0, 0, 1);
 	rx_raw(fake_mac[0], SN_ETH_IPV4, p, 19, 0, 0, 1);
 	CHECK_EQ(e->counters.rx_drop_ip, 5);
-	struct sn_ipv4 frag = {.src = PEER_IP, .dst = OUR_IP, .proto = SN_IP_TCP, .total_len = 40, .frag = SN_IPV4_MF};
-	sn_ipv4_emit(p, &frag, true);
-	rx_raw(fake_mac[0], SN_ETH_IPV4, p, 40, 0, 0, 1);
-	frag.frag = 5;
-	sn_ipv4_emit(p, &frag, true);
-	rx_raw(fake_mac[0], SN_ETH_IPV4, p, 40, 0, 0, 1);
-	CHECK_EQ(e->counters.rx_drop_frag, 2);
 	CHECK_EQ(fake.sent_count, 0);
+	fake_stop();
+}
+
+/* A whole frame behind `tags`, the last of which names IPv4; a segment of the flow 80 <- 5000. */
+static void rx_tagged(const uint8_t *tags, uint32_t len)
+{
+	struct sn_tcp_seg s = {.sport = 5000, .dport = 80, .flags = SN_TH_ACK};
+	uint8_t p[100] = {0};
+
+	memcpy(p, tags, len);
+	sn_tcp_emit(p + len + 20, &s, 0);
+	uint32_t n = ip_packet(p + len, PEER_IP, OUR_IP, SN_IP_TCP, 20);
+	rx_raw(fake_mac[0], SN_ETH_VLAN, p, len + n, 0, SN_BUF_CSUM_GOOD, 1);
+}
+
+SN_TEST(a_frame_with_a_priority_alone_is_untagged_and_one_of_a_vlan_is_not_ours)
+{
+	struct sn_engine *e = fake_start(0, 1, false);
+	struct sn_flow f = flow_of(80, 5000);
+	static const uint8_t priority[] = {0xe0, 0x00, 0x08, 0x00}, vlan[] = {0xe0, 0x05, 0x08, 0x00},
+			     two[] = {0x00, 0x00, 0x81, 0x00, 0x00, 0x00, 0x08, 0x00};
+
+	CHECK_EQ(sn_net_flow_insert(e, &f, TCP(64)), SN_OK);
+	rx_tagged(priority, sizeof priority);
+	CHECK_EQ(fake.inputs, 1);
+	rx_tagged(vlan, sizeof vlan);
+	rx_tagged(two, sizeof two);
+	CHECK_EQ(fake.inputs, 1);
+	CHECK_EQ(e->counters.rx_drop_vlan, 2);
+	rx_raw(fake_mac[0], SN_ETH_VLAN, priority, 3, 0, 0, 1); /* no type in it */
+	CHECK_EQ(e->counters.rx_drop_eth, 1);
 	fake_stop();
 }
 
@@ -219,6 +243,37 @@ SN_TEST(a_segment_that_landed_at_a_worker_without_its_flow_goes_round_before_a_r
 	sn_net_rx(e, &b, 1, 1);
 	CHECK_EQ(fake.forwarded_count, 0);
 	CHECK_EQ(e->counters.tcp_rst_tx, 1);
+	fake_stop();
+}
+
+SN_TEST(a_segment_behind_a_cookie_goes_round_and_nobody_resets_it)
+{
+	struct sn_engine *e = fake_start(0, 2, false);
+
+	e->mptcp.cookies_until = 1000;
+	fake.ack_verdict = SN_ACK_QUIET;
+	rx_tcp(5000, 80, SN_TH_ACK, 0, 0, 0, 1);
+	CHECK_EQ(fake.forwarded_count, 1);
+	CHECK_EQ(fake.acks, 1);
+	struct sn_buf *b = fake.forwarded[0].b;
+	fake.forwarded_count = 0;
+	fake.ack_verdict = SN_ACK_STRANGE;
+	e->mptcp.cookies_until = 0; /* the other one knows nothing of cookies */
+	sn_net_rx(e, &b, 1, 1);
+	CHECK_EQ(fake.forwarded_count, 0);
+	CHECK_EQ(fake.acks, 1);
+	CHECK_EQ(e->counters.tcp_rst_tx, 0);
+	CHECK_EQ(e->counters.tcp_no_flow, 1);
+	fake_stop();
+
+	e = fake_start(0, 2, false);
+	e->mptcp.cookies_until = 1000;
+	fake.ack_verdict = SN_ACK_DROPPED;
+	rx_tcp(5000, 80, SN_TH_ACK, 0, 0, 0, 1);
+	rx_tcp(5000, 80, SN_TH_ACK | SN_TH_SYN, 0, 0, 0, 1); /* no third ACK of anybody */
+	rx_tcp(5000, 80, SN_TH_ACK, 0, 0, 0, 1000);          /* too late for all that were sent */
+	CHECK_EQ(fake.acks, 1);
+	CHECK_EQ(fake.forwarded_count, 2);
 	fake_stop();
 }
 
@@ -451,6 +506,24 @@ SN_TEST(ports_are_chosen_from_our_block_without_repeats_until_none_is_left)
 	CHECK_EQ(f.lport, last);
 	g = flow_of(0, 81); /* another destination has its own sequence and all ports */
 	CHECK_EQ(sn_net_port_choose(e, &g), SN_OK);
+	fake_stop();
+}
+
+/* RFC 6056 3.3.4: who watches the ports of connections to himself learns nothing of how many are opened to others. */
+SN_TEST(opens_to_others_do_not_move_a_destinations_ports)
+{
+	struct sn_engine *e = fake_start(1, 2, false);
+	struct sn_flow f = flow_of(0, 80);
+	uint16_t first;
+
+	CHECK_EQ(sn_net_port_choose(e, &f), SN_OK);
+	first = f.lport;
+	for (uint16_t i = 0; i < 10; i++) {
+		struct sn_flow g = flow_of(0, (uint16_t)(1000 + i));
+		CHECK_EQ(sn_net_port_choose(e, &g), SN_OK);
+	}
+	CHECK_EQ(sn_net_port_choose(e, &f), SN_OK);
+	CHECK_EQ(f.lport, (uint16_t)(first + 1));
 	fake_stop();
 }
 

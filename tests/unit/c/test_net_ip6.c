@@ -278,19 +278,6 @@ SN_TEST(extension_headers_that_are_wrong_too_many_or_demand_it_drop_the_packet)
 	fake_stop();
 }
 
-SN_TEST(fragments_are_dropped_and_counted)
-{
-	struct sn_engine *e = start_with_flow();
-	static const uint8_t first[8] = {6, 0, 0, 1}, later[8] = {6, 0, 0, 8};
-	uint8_t p[200] = {0};
-
-	rx_packet(p, with_ext(p, 44, first, 8), 0);
-	rx_packet(p, with_ext(p, 44, later, 8), 0);
-	CHECK_EQ(e->counters.rx_drop_frag, 2);
-	CHECK_EQ(fake.inputs, 0);
-	fake_stop();
-}
-
 SN_TEST(headers_and_checksum_of_what_leaves_are_right_for_payload_in_odd_pieces)
 {
 	static uint8_t a[700], b[700];
@@ -422,6 +409,8 @@ SN_TEST(echo_to_groups_errors_and_the_unknown_are_not_answered)
 	rx_packet(p, echo6(p, none, us, SN_ICMP6_ECHO, 8), 0);
 	for (uint32_t type = 0; type < 256; type++) {
 		if (type == SN_ICMP6_ECHO || type == SN_ICMP6_SOLICIT || type == SN_ICMP6_ADVERTISE)
+			continue;
+		if (type >= 1 && type <= 4) /* an error that quotes nothing is malformed: test_net_icmp_error.c */
 			continue;
 		rx_packet(p, echo6(p, peer, us, (uint8_t)type, 8), 0);
 	}

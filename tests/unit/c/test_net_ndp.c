@@ -142,7 +142,7 @@ SN_TEST(a_segment_waits_for_the_answer_and_then_leaves_intact)
 	fake_stop();
 }
 
-SN_TEST(three_questions_a_second_apart_then_what_waits_is_dropped)
+SN_TEST(a_question_each_second_for_ten_seconds_then_what_waits_is_dropped_of_ipv6)
 {
 	struct sn_engine *e = fake_start6(0, 1, false);
 
@@ -150,15 +150,29 @@ SN_TEST(three_questions_a_second_apart_then_what_waits_is_dropped)
 		tx_tcp6(peer6(), NULL, 0, NULL, 0, SN_MSEC);
 	CHECK_EQ(fake.sent_count, 1);
 	CHECK_EQ(e->counters.neigh_pending_drop, 4); /* 16 wait */
-	sn_wheel_run(&e->wheel, SN_SEC + 2 * SN_MSEC);
-	CHECK_EQ(fake.sent_count, 2);
-	sn_wheel_run(&e->wheel, 10 * SN_SEC);
-	sn_wheel_run(&e->wheel, 11 * SN_SEC);
-	sn_wheel_run(&e->wheel, 12 * SN_SEC);
-	CHECK_EQ(fake.sent_count, 3);
-	check_question(2, peer6(), false);
+	for (uint32_t i = 1; i < 15; i++)
+		sn_wheel_run(&e->wheel, i * (SN_SEC + 2 * SN_MSEC));
+	CHECK_EQ(fake.sent_count, 10);
+	check_question(9, peer6(), false);
 	CHECK_EQ(e->counters.neigh_pending_drop, 20);
+	CHECK_EQ(fake.unreachables, 1);
 	CHECK_EQ(e->net.neighs.used, 0);
+	fake_stop();
+}
+
+SN_TEST(who_did_not_answer_is_asked_through_its_group_and_believed_without_override)
+{
+	struct sn_engine *e = fake_start6(0, 1, false);
+
+	tx_tcp6(peer6(), NULL, 0, NULL, 0, SN_MSEC);
+	for (uint32_t i = 1; i < 12; i++)
+		sn_wheel_run(&e->wheel, i * (SN_SEC + 2 * SN_MSEC));
+	fake.sent_count = 0;
+	tx_tcp6(peer6(), NULL, 0, NULL, 0, 12 * SN_SEC);
+	CHECK_EQ(fake.sent_count, 1);
+	check_question(0, peer6(), false);
+	rx_advertise(peer6(), peer_mac, S, 0, 12 * SN_SEC);
+	check_goes_to(peer_mac, 12 * SN_SEC);
 	fake_stop();
 }
 

@@ -116,13 +116,13 @@ SN_TEST(echo_requests_are_answered_with_their_data)
 SN_TEST(other_icmp_is_ignored_and_malformed_icmp_counted)
 {
 	struct sn_engine *e = fake_start(0, 1, false);
-	struct sn_icmp reply = {.type = SN_ICMP_ECHO_REPLY}, unreachable = {.type = SN_ICMP_UNREACHABLE, .code = 4};
+	struct sn_icmp reply = {.type = SN_ICMP_ECHO_REPLY}, timestamp = {.type = 13};
 	uint8_t p[60] = {0};
 
 	known_peer();
 	sn_icmp_emit(p + 20, &reply, 0);
 	rx_raw(fake_mac[0], SN_ETH_IPV4, p, ip_packet(p, PEER_IP, OUR_IP, SN_IP_ICMP, 8), 0, 0, 2);
-	sn_icmp_emit(p + 20, &unreachable, 0);
+	sn_icmp_emit(p + 20, &timestamp, 0);
 	rx_raw(fake_mac[0], SN_ETH_IPV4, p, ip_packet(p, PEER_IP, OUR_IP, SN_IP_ICMP, 8), 0, 0, 2);
 	CHECK_EQ(e->counters.rx_drop_icmp, 0);
 	p[25] ^= 1;
@@ -173,6 +173,29 @@ SN_TEST(no_way_out_of_a_port_is_counted)
 	tx.hdr->len = 20;
 	sn_net_send_tcp(e, 1, &src, &dst, &tx, -1, 1);
 	CHECK_EQ(e->counters.tx_no_route, 1);
+	CHECK_EQ(fake.live, 0);
+	fake_stop();
+}
+
+/* It stands for many frames: nobody keeps it for a neighbour that may never answer. */
+SN_TEST(a_unit_with_nowhere_to_go_is_dropped_and_counted)
+{
+	struct sn_engine *e = fake_start(0, 1, false);
+	struct sn_addr src = sn_addr_v4(OUR_IP), away = sn_addr_v4(FAR_IP), near = sn_addr_v4(OUR_IP + 77);
+	struct sn_tcp_seg s = {.flags = SN_TH_ACK};
+	static uint8_t payload[600];
+
+	for (int i = 0; i < 2; i++) {
+		struct sn_tx tx = {.hdr = fake_alloc(&fake_pool), .nref = 1, .seg_size = 300, .segs = 2};
+		tx.ref[0].data = payload;
+		tx.ref[0].len = sizeof payload;
+		sn_tcp_emit(tx.hdr->data, &s, 0);
+		tx.hdr->len = 20;
+		sn_net_send_unit(e, i ? 0 : 1, &src, i ? &near : &away, &tx, 1);
+	}
+	CHECK_EQ(e->counters.tx_no_route, 1);
+	CHECK_EQ(e->counters.neigh_pending_drop, 1);
+	CHECK_EQ(e->counters.tx_units, 0);
 	CHECK_EQ(fake.live, 0);
 	fake_stop();
 }

@@ -250,4 +250,145 @@ SN_TEST(duplicates_and_held_frames_are_counted)
 	lane_close(&l);
 }
 
+/* --- middlebox --- */
+
+enum { HEADERS = 14 + 20 + 20, DSS = 8 };
+
+/* An IPv4 segment with `payload` bytes that begin at `seq`, and the shortest DSS there is: a DATA_ACK. */
+static void segment(struct sn_netlab *lab, uint32_t seq, uint32_t payload, uint8_t ack)
+{
+	struct sn_buf *b = sn_buf_alloc(&lab->pool.pool);
+	struct sn_sim_frame f;
+
+	REQUIRE(b != NULL);
+	memset(b->data, 0, HEADERS + DSS);
+	sn_put16(b->data + 12, 0x0800);
+	b->data[14] = 0x45;
+	sn_put16(b->data + 16, (uint16_t)(HEADERS - 14 + DSS + payload));
+	b->data[23] = 6;
+	b->data[46] = (20 + DSS) / 4 << 4;
+	b->data[47] = SN_SIM_ACK;
+	sn_put32(b->data + 38, seq);
+	memcpy(b->data + HEADERS, (uint8_t[]){SN_SIM_KIND_MPTCP, DSS, 0x20, 1, 0, 0, 0, ack}, DSS);
+	for (uint32_t i = 0; i < payload; i++)
+		b->data[HEADERS + DSS + i] = (uint8_t)(seq + i);
+	b->len = HEADERS + DSS + payload;
+	REQUIRE(sn_sim_frame_parse(&f, b));
+	sn_sim_frame_finish(&f, b, true);
+	sn_netlab_box_send(lab, 0, b, SN_SEC);
+}
+
+/* The next segment that leaves; *seq moves behind it. Returns its payload, and whether it has the MPTCP option. */
+static uint32_t leaves(struct sn_netlab *lab, uint32_t *seq, bool *mptcp)
+{
+	struct sn_buf *b = sn_netlab_dir_pull(&lab->dir[0], 2 * SN_SEC);
+	struct sn_sim_frame f;
+	uint32_t at = 0;
+
+	if (!b)
+		return 0;
+	REQUIRE(sn_sim_frame_parse(&f, b));
+	CHECK_EQ(sn_sim_frame_seq(&f), *seq);
+	for (uint32_t i = 0; i < f.payload; i++)
+		CHECK_EQ(f.data[i], (uint8_t)(*seq + i));
+	uint16_t sum = sn_get16(f.tcp + 16);
+	sn_sim_frame_finish(&f, b, true);
+	CHECK_EQ(sn_get16(f.tcp + 16), sum);
+	const uint8_t *o = sn_sim_frame_option(&f, &at);
+	*mptcp = o && o[0] == SN_SIM_KIND_MPTCP;
+	uint32_t n = f.payload;
+	*seq += n;
+	sn_buf_free(b);
+	return n;
+}
+
+static struct sn_netlab *boxed(const struct sn_sim_box *what)
+{
+	struct sn_netlab *lab = sn_netlab_new(FRAME, BUFFERS, 0);
+
+	REQUIRE(lab != NULL);
+	sn_netlab_dir_init(&lab->dir[0], 7, 0);
+	sn_netlab_box_init(lab, 0, 7);
+	lab->links = 1;
+	lab->port[0].fd = lab->port[1].fd = -1;
+	CHECK_EQ(sn_netlab_set_box(lab, 0, what), 0);
+	return lab;
+}
+
+SN_TEST(box_cuts_segments_with_all_options_on_each)
+{
+	struct sn_sim_box what = {.split = 400};
+	struct sn_netlab *lab = boxed(&what);
+	uint32_t seq = 5;
+	bool mptcp;
+
+	segment(lab, 5, 1000, 9);
+	CHECK_EQ(leaves(lab, &seq, &mptcp), 400);
+	CHECK(mptcp);
+	CHECK_EQ(leaves(lab, &seq, &mptcp), 400);
+	CHECK(mptcp);
+	CHECK_EQ(leaves(lab, &seq, &mptcp), 200);
+	CHECK(mptcp);
+	CHECK_EQ(leaves(lab, &seq, &mptcp), 0);
+	CHECK_EQ(lab->pool.used, SN_NETLAB_BATCH);
+	sn_netlab_free(lab);
+}
+
+SN_TEST(box_joins_what_follows_and_lets_go_of_the_last_in_time)
+{
+	struct sn_sim_box what = {.flags = SN_SIM_BOX_DUMB, .coalesce = 1000, .coalesce_ns = SN_MSEC};
+	struct sn_netlab *lab = boxed(&what);
+	uint32_t seq = 1;
+	bool mptcp;
+
+	for (uint32_t i = 0; i < 3; i++)
+		segment(lab, 1 + i * 500, 500, (uint8_t)i);
+	CHECK_EQ(leaves(lab, &seq, &mptcp), 1000);
+	CHECK(mptcp);
+	CHECK_EQ(leaves(lab, &seq, &mptcp), 0);
+	CHECK_EQ(sn_sim_middle_next(&lab->box[0].middle), SN_SEC + SN_MSEC);
+	sn_sim_middle_flush(&lab->box[0].middle, SN_SEC + SN_MSEC);
+	CHECK_EQ(leaves(lab, &seq, &mptcp), 500);
+	/* What it held when it was taken out is lost, like all that is inside a box that is switched off. */
+	segment(lab, seq, 500, 9);
+	CHECK_EQ(sn_netlab_set_box(lab, 0, &(struct sn_sim_box){0}), 0);
+	CHECK_EQ(sn_sim_middle_next(&lab->box[0].middle), SN_TIME_NEVER);
+	CHECK_EQ(lab->pool.used, SN_NETLAB_BATCH);
+	sn_netlab_free(lab);
+}
+
+SN_TEST(box_that_respects_options_joins_segments_with_the_same_ones_only)
+{
+	struct sn_sim_box what = {.coalesce = 1000, .coalesce_ns = SN_MSEC};
+	struct sn_netlab *lab = boxed(&what);
+	uint32_t seq = 1;
+	bool mptcp;
+
+	segment(lab, 1, 400, 7);
+	segment(lab, 401, 400, 7);
+	segment(lab, 801, 200, 8);
+	CHECK_EQ(leaves(lab, &seq, &mptcp), 800);
+	CHECK(mptcp);
+	CHECK_EQ(leaves(lab, &seq, &mptcp), 0);
+	sn_sim_middle_flush(&lab->box[0].middle, SN_SEC + SN_MSEC);
+	CHECK_EQ(leaves(lab, &seq, &mptcp), 200);
+	CHECK(mptcp);
+	sn_netlab_free(lab);
+}
+
+SN_TEST(box_strips_options_and_a_nat_is_refused)
+{
+	struct sn_sim_box what = {.strip_data = 1u << SN_SIM_KIND_MPTCP};
+	struct sn_netlab *lab = boxed(&what);
+	uint32_t seq = 1;
+	bool mptcp;
+
+	segment(lab, 1, 100, 9);
+	CHECK_EQ(leaves(lab, &seq, &mptcp), 100);
+	CHECK(!mptcp);
+	CHECK_EQ(sn_netlab_set_box(lab, 0, &(struct sn_sim_box){.flags = SN_SIM_BOX_NAT}), SN_E_INVAL);
+	CHECK_EQ(sn_netlab_set_box(lab, 1, &what), SN_E_INVAL);
+	sn_netlab_free(lab);
+}
+
 SN_TEST_MAIN()

@@ -261,7 +261,7 @@ SN_TEST(bbr_finds_the_rate_and_the_round_trip_and_paces)
 	run_for(p, 100 * SN_MSEC);
 	offer(&p->side[0].sub, 20u << 20);
 	CHECK(run_transfer(p, 10 * SN_SEC));
-	const struct sn_bbr *b = &tcp_of_side(p)->ccs.bbr;
+	const struct sn_bbr *b = tcp_of_side(p)->ccs.bbr;
 	uint64_t bw = sn_bbr_max_bw(b), line = 12500000ull * 1448 / 1514;
 	CHECK(b->full_bw_reached && b->state >= SN_BBR_DOWN);
 	CHECK(bw > line * 95 / 100 && bw < line * 105 / 100);
@@ -290,7 +290,7 @@ SN_TEST(bbr_raises_its_bound_by_twice_as_much_each_round_up_to_the_window)
 	dial(p);
 	run_for(p, 100 * SN_MSEC);
 	struct sn_tcp *t = tcp_of_side(p);
-	struct sn_bbr *b = &t->ccs.bbr;
+	struct sn_bbr *b = t->ccs.bbr;
 	struct sn_cc_ack a = {.now = p->now, .rs.valid = true};
 	static const uint32_t raised[] = {1, 1, 2}; /* segments a round of four; then 4, no more */
 
@@ -324,14 +324,14 @@ SN_TEST(bbr_keeps_its_model_when_the_application_is_slow)
 	offer(s, 22u << 20);
 	s->offered = 20u << 20;
 	CHECK(run_transfer(p, 10 * SN_SEC));
-	uint64_t bw = sn_bbr_max_bw(&s->tcp->ccs.bbr);
+	uint64_t bw = sn_bbr_max_bw(s->tcp->ccs.bbr);
 	for (int i = 0; i < 500; i++) { /* one segment every 20 ms for 10 s */
 		s->offered += 1448;
 		pump(s);
 		run_for(p, 20 * SN_MSEC);
 	}
 	CHECK(s->tcp->ccx.limited_until != 0);
-	CHECK(sn_bbr_max_bw(&s->tcp->ccs.bbr) >= bw * 9 / 10);
+	CHECK(sn_bbr_max_bw(s->tcp->ccs.bbr) >= bw * 9 / 10);
 	CHECK_EQ(p->side[1].sub.received, s->offered);
 	hang_up(p);
 	pair_down(p);

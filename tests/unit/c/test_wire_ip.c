@@ -10,6 +10,7 @@
 #include "wire/icmp6.h"
 #include "wire/ipv4.h"
 #include "wire/ipv6.h"
+#include "wire/vlan.h"
 
 /* RFC 1071 section 1, word by word. */
 static uint16_t slow_sum(const uint8_t *p, size_t n)
@@ -331,6 +332,28 @@ SN_TEST(neighbour_messages_survive_and_other_options_are_skipped)
 		CHECK(!sn_nd_parse(&in, &ip, p, n));
 	p[0] = SN_ICMP6_ECHO;
 	CHECK(!sn_nd_parse(&in, &ip, p, 24));
+}
+
+SN_TEST(a_tag_goes_in_and_out_and_leaves_the_frame_as_it_was)
+{
+	uint8_t room[SN_VLAN_TAG + 60], frame[60];
+	static const uint8_t tag[4] = {0x81, 0x00, 0x0f, 0xfe};
+
+	fill(frame, sizeof frame, 5);
+	sn_put16(frame + 12, SN_ETH_ARP);
+	memcpy(room + SN_VLAN_TAG, frame, sizeof frame);
+	CHECK(!sn_vlan_tagged(room + SN_VLAN_TAG, sizeof frame));
+	CHECK(sn_vlan_push(room + SN_VLAN_TAG, SN_VLAN_MAX) == room);
+	CHECK_MEM(room, frame, 12);
+	CHECK_MEM(room + 12, tag, 4);
+	CHECK_MEM(room + 16, frame + 12, sizeof frame - 12);
+	CHECK(sn_vlan_tagged(room, sizeof room));
+	CHECK(!sn_vlan_tagged(room, 17)); /* no type behind it */
+	CHECK_EQ(sn_vlan_id(room), SN_VLAN_MAX);
+	room[14] |= 0xf0; /* priority and drop eligibility */
+	CHECK_EQ(sn_vlan_id(room), SN_VLAN_MAX);
+	CHECK(sn_vlan_pop(room) == room + SN_VLAN_TAG);
+	CHECK_MEM(room + SN_VLAN_TAG, frame, sizeof frame);
 }
 
 SN_TEST_MAIN()

@@ -90,6 +90,30 @@ SN_TEST(every_plain_option_survives_writing_and_parsing)
 	CHECK_EQ(in.mp.bad, 0);
 }
 
+SN_TEST(fast_open_cookies_survive_at_every_legal_length)
+{
+	uint8_t p[60];
+
+	for (uint8_t len = 0; len <= SN_TFO_COOKIE_MAX; len++) {
+		struct sn_tcp_seg in, out = {.flags = SN_TH_SYN};
+		struct sn_tfo_cookie c = {.len = len};
+		for (uint8_t i = 0; i < len; i++)
+			c.b[i] = (uint8_t)(0xa0 + i);
+		uint32_t n = sn_opt_emit_fastopen(p + 20, &c);
+		CHECK_EQ(n, sn_opt_fastopen_len(&c));
+		CHECK_EQ(n % 4, 0);
+		sn_tcp_emit(p, &out, n);
+		CHECK_EQ(sn_tcp_parse(&in, p, 20 + n), SN_OK);
+		bool legal = len == 0 || (len >= 4 && len % 2 == 0);
+		CHECK_EQ(in.opts, legal ? SN_OPT_FASTOPEN : 0);
+		if (legal) {
+			CHECK_EQ(in.tfo.len, len);
+			CHECK_MEM(in.tfo.b, c.b, len);
+			CHECK(!in.early);
+		}
+	}
+}
+
 SN_TEST(sack_blocks_survive_for_every_count)
 {
 	struct sn_sack_block b[4] = {{1, 2}, {0xfffffff0, 5}, {7, 8}, {9, 10}};
