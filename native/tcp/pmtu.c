@@ -309,6 +309,13 @@ bool sn_pmtu_again(struct sn_tcp *t, struct sn_tcp_txseg *s, sn_time now)
 		look_at_head(t, s, now);
 	if (s->len <= t->mss)
 		return true;
+	/* Of a record that a middlebox cut as well, a part may have arrived: a first piece of that alone would bring no
+	 * progress, for ever. */
+	if (sn_seq_gt(t->snd_una, s->seq)) {
+		sn_txseg_trim(t, s, t->snd_una - s->seq);
+		if (s->len <= t->mss)
+			return true;
+	}
 	if (t->pmtu.flying && sn_txseg_end(s) == t->pmtu.end)
 		probe_failed(t, now);
 	return sn_txseg_split(t, s, t->mss);

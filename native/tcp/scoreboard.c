@@ -8,6 +8,7 @@
  * runs that were touched lately.
  */
 #include "tcp/tcp.h"
+#include "wire/checksum.h"
 
 void sn_txseg_drop_refs_many(struct sn_tcp_txseg *s)
 {
@@ -174,6 +175,54 @@ bool sn_tcp_txq_own(struct sn_tcp *t)
 	return true;
 }
 
+static uint16_t payload_sum(const struct sn_tcp_txseg *s)
+{
+	uint32_t sum = 0, at = 0, off = s->off;
+
+	if (off == SN_TXS_OWN)
+		return sn_csum_fold(sn_csum_partial(s->copy->data, s->len, 0));
+	for (const struct sn_chunk *c = s->chunk; at < s->len; c = c->next, off = 0) {
+		uint32_t n = SN_MIN(c->len - off, s->len - at);
+		sum = sn_csum_join(sum, sn_csum_partial(c->data + off, n, 0), at);
+		at += n;
+	}
+	return sn_csum_fold(sum);
+}
+
+/* What was said of the whole of it stands: its first copy may still arrive, in pieces as well. */
+static void keep_mapping(const struct sn_tcp *t, struct sn_tcp_txseg *s)
+{
+	if (!sn_txseg_in_unit(s) && t->opt_sum)
+		s->map_sum = payload_sum(s);
+}
+
+void sn_txseg_trim(struct sn_tcp *t, struct sn_tcp_txseg *s, uint32_t len)
+{
+	uint32_t pipe = sn_txseg_pipe(s);
+
+	SN_ASSERT(len && len <= s->len && !(s->flags & SN_TXS_SACKED));
+	keep_mapping(t, s);
+	s->seq += len;
+	s->dsn += len;
+	s->map_off = (uint16_t)(s->map_off + len);
+	s->len = (uint16_t)(s->len - len);
+	t->pipe -= pipe - sn_txseg_pipe(s);
+	if (s->off == SN_TXS_OWN) {
+		s->copy->data += len;
+		s->copy->len -= len;
+		return;
+	}
+	/* A piece that begins where the payload ends is not referred to. */
+	while (len && len >= s->chunk->len - s->off) {
+		struct sn_chunk *next = s->chunk->next;
+		len -= s->chunk->len - s->off;
+		s->chunk->refs--;
+		s->chunk = next;
+		s->off = 0;
+	}
+	s->off += len;
+}
+
 /* The payload from `len` on is r's. */
 static bool split_payload(struct sn_tcp *t, struct sn_tcp_txseg *s, struct sn_tcp_txseg *r, uint32_t len)
 {
@@ -216,23 +265,18 @@ bool sn_txseg_split(struct sn_tcp *t, struct sn_tcp_txseg *s, uint32_t len)
 		t->e->counters.tcp_mem_limit++;
 		return false;
 	}
+	keep_mapping(t, s);
 	*r = *s;
 	if (!split_payload(t, s, r, len)) {
 		t->e->counters.tx_nobuf++;
 		sn_slab_put(&t->e->tcp.segs, r);
 		return false;
 	}
-	bool unit = sn_txseg_in_unit(s);
 	r->seq += len;
 	r->dsn += len;
+	r->map_off = (uint16_t)(r->map_off + len);
 	r->len = (uint16_t)(s->len - len);
 	s->len = (uint16_t)len;
-	if (unit) { /* the options still speak of the whole of it */
-		r->map_off = (uint16_t)(r->map_off + len);
-	} else {
-		r->map_len = r->len;
-		s->map_len = s->len;
-	}
 	s->flags &= (uint8_t) ~(SN_TXS_PSH | SN_TXS_FIN);
 	r->prev = s;
 	*(r->next ? &r->next->prev : &t->txq_tail) = r;

@@ -358,6 +358,8 @@ void sn_tcp_txq_drop_head(struct sn_tcp *t);
 void sn_tcp_txq_free(struct sn_tcp *t);
 bool sn_tcp_txq_own(struct sn_tcp *t);                         /* sn_tcp_ops.own */
 void sn_txseg_read(const struct sn_tcp_txseg *s, uint8_t *to); /* copies the payload */
+/* The first `len` bytes of a record that is not SACKed were acknowledged: lets go of them. */
+void sn_txseg_trim(struct sn_tcp *t, struct sn_tcp_txseg *s, uint32_t len);
 /* Cuts a record that is not SACKed behind `len` bytes of payload; the rest becomes a record of its own, of which everything
  * else is true too. False: no record or buffer for it. */
 bool sn_txseg_split(struct sn_tcp *t, struct sn_tcp_txseg *s, uint32_t len);
