@@ -347,7 +347,7 @@ void sn_join_ack_fire(struct sn_timer *t, sn_time now)
 	if (sf->state != SN_SF_CONFIRM)
 		return;
 	if (++sf->tries >= SN_JOIN_ACK_TRIES) {
-		sn_sf_reset(sf, SN_RST_UNSPECIFIED, now);
+		sn_sf_reset(sf, SN_RST_MIDDLEBOX, now);
 		return;
 	}
 	sf->conn->ops->ack_now(sf->tcp, now);
