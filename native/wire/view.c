@@ -84,6 +84,10 @@ int32_t sn_wire_parse_tcp(const uint8_t *p, uint32_t len, struct sn_wire_view *v
 	v->wscale = s.wscale;
 	v->mss = s.mss;
 	v->nsack = s.nsack;
+	if (s.opts & SN_OPT_FASTOPEN) {
+		v->fastopen_len = s.tfo.len;
+		memcpy(v->fastopen, s.tfo.b, s.tfo.len);
+	}
 	v->ts_val = s.ts_val;
 	v->ts_ecr = s.ts_ecr;
 	v->len = s.len;
@@ -115,6 +119,11 @@ static uint32_t emit_plain(uint8_t *p, const struct sn_wire_view *v)
 		for (uint32_t i = 0; i < v->nsack; i++)
 			blocks[i] = (struct sn_sack_block){v->sack[2 * i], v->sack[2 * i + 1]};
 		n += sn_opt_emit_sack(p + n, blocks, v->nsack);
+	}
+	if (v->opts & SN_OPT_FASTOPEN) {
+		struct sn_tfo_cookie cookie = {.len = v->fastopen_len};
+		memcpy(cookie.b, v->fastopen, v->fastopen_len);
+		n += sn_opt_emit_fastopen(p + n, &cookie);
 	}
 	return n;
 }
@@ -181,6 +190,9 @@ static uint32_t emit_mptcp(uint8_t *p, const struct sn_wire_view *v)
 static bool writable(const struct sn_wire_view *v)
 {
 	if (v->mp_present >> (SN_MP_TCPRST + 1) || ((v->opts & SN_OPT_SACK) && (v->nsack < 1 || v->nsack > 4)))
+		return false;
+	if ((v->opts & SN_OPT_FASTOPEN) &&
+	    (v->fastopen_len > SN_TFO_COOKIE_MAX || v->fastopen_len % 2 || v->fastopen_len == 2))
 		return false;
 	if ((v->mp_present & SN_MP_BIT(SN_MP_CAPABLE)) &&
 	    ((v->capable_len != 4 && v->capable_len != 12 && v->capable_len != 20 && v->capable_len != 22 &&

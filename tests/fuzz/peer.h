@@ -314,8 +314,8 @@ static inline uint32_t peer_segment(struct peer *p, const struct peer_wish *w, u
 
 /* An ICMP error about a segment of the engine. kind: 3 what, FIX_LPORT and FIX_IP2 as for a segment; seq: of the quoted
  * segment, back from what the engine sends next. Writes a frame; returns its length. */
-static uint32_t peer_icmp_error(const struct peer *p, uint8_t flow, uint8_t kind, uint16_t seq, uint16_t mtu,
-				uint8_t *out)
+static inline uint32_t peer_icmp_error(const struct peer *p, uint8_t flow, uint8_t kind, uint16_t seq, uint16_t mtu,
+				       uint8_t *out)
 {
 	static const uint8_t v4[4][2] = {{3, 4}, {3, 3}, {3, 1}, {11, 0}}, v6[4][2] = {{2, 0}, {1, 4}, {1, 3}, {3, 0}};
 	bool second = kind & FIX_IP2;

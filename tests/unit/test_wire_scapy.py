@@ -32,7 +32,7 @@ from scapy.utils import checksum
 from sennit.shm.native import ffi, lib
 
 u8, u16, u32, u64 = (st.integers(0, 2**bits - 1) for bits in (8, 16, 32, 64))
-MSS, WSCALE, SACK_OK, SACK, TS = 1, 2, 4, 8, 16
+MSS, WSCALE, SACK_OK, SACK, TS, FASTOPEN = 1, 2, 4, 8, 16, 32
 E_PROTO, E_AGAIN, E_INVAL, E_MSGSIZE = -71, -11, -22, -90
 
 
@@ -115,6 +115,14 @@ def test_sack_blocks_agree_both_ways(edges: list[int]) -> None:
     assert view.opts == SACK
     assert [view.sack[i] for i in range(2 * view.nsack)] == edges
     assert ("SAck", tuple(edges)) in TCP(emit(view)).options
+
+
+@given(u32, u32)
+def test_fast_open_cookies_agree_both_ways(first: int, second: int) -> None:
+    view = parse(scapy_segment({}, [("TFO", (first, second))]))
+    cookie = first.to_bytes(4) + second.to_bytes(4)
+    assert (view.opts, view.fastopen_len, bytes(view.fastopen)[:8]) == (FASTOPEN, 8, cookie)
+    assert ("TFO", (first, second)) in TCP(emit(view)).options
 
 
 @given(st.binary(max_size=3000))
@@ -256,6 +264,9 @@ def test_mp_prio_fail_fastclose_and_tcprst_read_from_scapys_bytes(
         {"mp_present": 1 << 9},
         {"opts": SACK, "nsack": 0},
         {"opts": SACK, "nsack": 5},
+        {"opts": FASTOPEN, "fastopen_len": 2},
+        {"opts": FASTOPEN, "fastopen_len": 7},
+        {"opts": FASTOPEN, "fastopen_len": 18},
         {"mp_present": 1, "capable_len": 13},
         {"mp_present": 1, "capable_len": 12, "capable_version": 16},
         {"mp_present": 2, "join_len": 20},

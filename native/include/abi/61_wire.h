@@ -28,6 +28,7 @@ struct sn_wire_view {
 	uint8_t remove_n;
 	uint8_t remove_id[16];
 	uint64_t fail_dsn, fastclose_key;
+	uint8_t fastopen_len, fastopen[16]; /* cookie */
 };
 /* sn_tcp_parse() as a view; SN_OK or SN_E_PROTO. Fields of absent options are zero. */
 int32_t sn_wire_parse_tcp(const uint8_t *p, uint32_t len, struct sn_wire_view *out);
