@@ -3,18 +3,18 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import signal
 import subprocess
 from pathlib import Path
 
-from sennit.tools import capture_tshark
+from sennit.tools import capture_check, capture_tshark
 from sennit.tools.lab import Lab
 from sennit.tools.matrix_cells import FALLBACKS, LINK_BOXES, Cell
 
 ALTERED = (*FALLBACKS, *LINK_BOXES, "corrupt")  # what the peer got is not what is in the capture, or the reverse
-CHECKER = "sennit.tools.capture_check"
+# Linux counts a window from the DATA_ACK of a segment whose window field it did not take over: of a window that closes
+# it may remember a right edge that nobody told it, and fills it.
+LINUX_BREAKS = ("window-used",)
 
 
 class Capture:
@@ -43,8 +43,10 @@ class Capture:
     def judge(self) -> list[str]:
         """What is wrong, one line each. Files without a finding are removed."""
         found = [f"{file.name}: {said}" for file in self.files for said in capture_tshark.check(file)]
-        if self._cell.event not in ALTERED and importlib.util.find_spec(CHECKER):
-            found += importlib.import_module(CHECKER).check(*self.files).findings
+        if self._cell.event not in ALTERED:
+            report = capture_check.check(*self.files)
+            if not report.lacking:  # frames that tcpdump missed would be held against somebody
+                found += [str(said) for said in report.found if said.rule not in LINUX_BREAKS]
         if not found:
             for file in self.files:
                 file.unlink()

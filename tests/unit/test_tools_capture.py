@@ -35,7 +35,7 @@ def captures(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Frames]:
     }
     frames = {}
     for name, scenario in runs.items():
-        out = driver.run(msgspec.structs.replace(scenario, pcap=str(folder / name)))
+        out = driver.run(msgspec.structs.replace(scenario, pcap=str(folder / name), single=True))
         assert out.completed, out.failure
         frames[name] = [f for f in read(folder / f"{name}-a.pcapng") if f.is_tcp]
     return frames
