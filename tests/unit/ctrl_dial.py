@@ -41,6 +41,16 @@ def open_fds() -> int:
     return len(os.listdir("/proc/self/fd"))
 
 
+def settled_fds() -> int:
+    """Once the server has closed what belonged to connections that ended: it hears of their end a moment later."""
+    count, since = open_fds(), time.monotonic()
+    while time.monotonic() - since < 0.2:
+        time.sleep(0.01)
+        if open_fds() != count:
+            count, since = open_fds(), time.monotonic()
+    return count
+
+
 def held(name: str) -> int:
     """Descriptors of this process whose target has this in its name."""
     count = 0

@@ -28,5 +28,5 @@ def test_quiet_connections_hold_no_buffer_and_no_timer(use: bench.Use) -> None:
 
 
 def test_records_stay_small(use: bench.Use) -> None:
-    assert use.bytes_per_subflow <= 1364
-    assert use.bytes_per_connection <= 3090
+    assert use.bytes_per_subflow <= 1540
+    assert use.bytes_per_connection <= 3362

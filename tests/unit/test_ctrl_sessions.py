@@ -10,7 +10,7 @@ from pathlib import Path
 
 import ctrl_fake as fake
 import pytest
-from ctrl_dial import attach, control_status, dialled, held, open_fds, until
+from ctrl_dial import attach, control_status, dialled, held, open_fds, settled_fds, until
 
 from sennit.ctrl import apps
 from sennit.shm import framing, messages
@@ -55,7 +55,7 @@ def test_session_ends_everywhere_when_its_application_dies(directory: Path) -> N
     def scenario(path: Path) -> None:
         with dialled():
             pass
-        before = open_fds()
+        before = settled_fds()
         with dialled() as sock:
             session = attach(sock).session
         assert until(lambda: messages.DetachChannel(session) in handle.workers[0].heard, 1)

@@ -196,7 +196,7 @@ def test_a_vlan_takes_no_address_of_the_interface_below(written: Written) -> Non
     """The kernel goes on using the interface: nothing is changed but offloads."""
     kernel = Kernel(default=[{"dst": "default", "gateway": "10.0.1.254"}], address6=of_eth1(inet6("fd00:1::1")))
     port = ports.read(VLAN, kernel)
-    assert port == ports.Taken("eth1", False, 7, "10.0.5.1/24", None, 1500, vlan=5)
+    assert port == ports.Taken("eth1", False, 7, "10.0.5.1/24", None, 1500, vlan=5, probed=(False,))
     saved = ports.save(port, kernel)
     kernel.said.clear()
     ports.take_over(port, saved, kernel)
