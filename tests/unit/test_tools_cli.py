@@ -16,7 +16,7 @@ from ctrl_dial import until
 
 from sennit.shm import messages
 from sennit.tools import cli, pump
-from sennit.tools.commands import COMMANDS, endpoint, limits, up
+from sennit.tools.commands import COMMANDS, base, endpoint, limits, up
 from sennit.tools.commands.base import host_port
 from sennit.tools.errors import UsageError
 
@@ -361,3 +361,9 @@ def test_pump_waits_while_the_other_direction_moves(tmp_path: Path) -> None:
     os.close(write)
     theirs.close()
     ours.close()
+
+
+def test_an_address_is_no_picture(capsys: pytest.CaptureFixture[str]) -> None:
+    """rich makes a disc of ":cd:" unless it is told not to."""
+    base.print_table("b6:4e:a7:cd:89:52 and fd00:cd::1")
+    assert capsys.readouterr().out == "b6:4e:a7:cd:89:52 and fd00:cd::1\n"

@@ -57,7 +57,8 @@ def console() -> Console:
     from rich.console import Console
 
     # Into a pipe or a file a table keeps its full width; a terminal decides for itself.
-    return Console(highlight=False) if sys.stdout.isatty() else Console(highlight=False, width=160)
+    # No emoji: ":cd:" in an address is no picture of a disc.
+    return Console(highlight=False, emoji=False, width=None if sys.stdout.isatty() else 160)
 
 
 def host_port(text: str, default_host: str | None = None) -> tuple[str, int]:
