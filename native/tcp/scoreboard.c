@@ -200,7 +200,7 @@ void sn_txseg_trim(struct sn_tcp *t, struct sn_tcp_txseg *s, uint32_t len)
 {
 	uint32_t pipe = sn_txseg_pipe(s);
 
-	SN_ASSERT(len && len <= s->len && !(s->flags & SN_TXS_SACKED));
+	SN_ASSERT(len && len < s->len && !(s->flags & SN_TXS_SACKED));
 	keep_mapping(t, s);
 	s->seq += len;
 	s->dsn += len;
@@ -212,8 +212,7 @@ void sn_txseg_trim(struct sn_tcp *t, struct sn_tcp_txseg *s, uint32_t len)
 		s->copy->len -= len;
 		return;
 	}
-	/* A piece that begins where the payload ends is not referred to. */
-	while (len && len >= s->chunk->len - s->off) {
+	while (len >= s->chunk->len - s->off) {
 		struct sn_chunk *next = s->chunk->next;
 		len -= s->chunk->len - s->off;
 		s->chunk->refs--;
