@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -120,6 +121,13 @@ class Runtime:
     def status(self) -> messages.Status:
         with self.client() as client:
             return client.status()
+
+    def counters(self) -> dict[str, int]:
+        """By name, of all workers together."""
+        total: Counter[str] = Counter()
+        for worker in self.status().workers:
+            total.update(worker.counters)
+        return dict(total)  # a name that there is none of is an error
 
     def log(self) -> str:
         """What the runtime has printed, the end of it."""

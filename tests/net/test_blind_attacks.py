@@ -96,22 +96,18 @@ def finish(child: subprocess.Popen[bytes]) -> None:
     assert json.loads(out) == {"sent": SENT}
 
 
-def counters(runtime: Runtime) -> dict[str, int]:
-    return dict(runtime.status().workers[0].counters)
-
-
 @pytest.mark.parametrize(("mptcp", "family"), [(False, "ipv4"), (False, "ipv6"), (True, "ipv6")])
 def test_forged_segments_break_nothing(links: Links, runtime: Runtime, mptcp: bool, family: Family) -> None:
     echo = Echo(links, runtime, family, mptcp)
     try:
         echo.works(100_000)
         for kind in ("rst", "syn", "data", "fin", "ack"):
-            before = counters(runtime)
+            before = runtime.counters()
             attacker = echo.attack(kind)
             echo.works(1)  # what the attacker sees; nothing moves after it
             finish(attacker)
             echo.works(100_000)
-            after = counters(runtime)
+            after = runtime.counters()
             assert after["tcp_rx_segments"] - before["tcp_rx_segments"] >= COUNT
             assert after["tcp_challenge_acks"] - before["tcp_challenge_acks"] < ANSWERS
             # Data outside the window is acknowledged each time, as by Linux: it may be a retransmission.

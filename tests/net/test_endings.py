@@ -45,10 +45,6 @@ def kernel_server(lab: Lab, proto: int, lines: str) -> Iterator[subprocess.Popen
         process.wait()
 
 
-def counter(runtime: Runtime, name: str) -> int:
-    return sum(worker.counters[name] for worker in runtime.status().workers)
-
-
 @contextlib.contextmanager
 def cut_off(lab: Lab) -> Iterator[None]:
     """The peer hears and says nothing on any path."""
@@ -69,18 +65,18 @@ def connect(lab: Lab, runtime: Runtime, mptcp: bool) -> sdk.Connection:
 def test_the_kernel_answers_keep_alive_and_its_silence_ends_a_plain_connection(
     lab: Lab, runtime: Runtime, mptcp: bool, eventually: Eventually
 ) -> None:
-    before, ended = counter(runtime, "TCPKeepAlive"), counter(runtime, "tcp_keep_timeout")
+    before, ended = runtime.counters()["TCPKeepAlive"], runtime.counters()["tcp_keep_timeout"]
     with (
         kernel_server(lab, MPTCP if mptcp else TCP, "sock.recv(1); sock.sendall(b'y'); sock.recv(1)"),
         connect(lab, runtime, mptcp) as connection,
     ):
         connection.set(keepalive=sdk.Keepalive(idle=0.5, interval=0.5, count=3))
-        assert eventually(lambda: counter(runtime, "TCPKeepAlive") >= before + 4, 20)
-        assert counter(runtime, "tcp_keep_timeout") == ended
+        assert eventually(lambda: runtime.counters()["TCPKeepAlive"] >= before + 4, 20)
+        assert runtime.counters()["tcp_keep_timeout"] == ended
         connection.sendall(b"x")
         assert connection.recv(1) == b"y"
         with cut_off(lab):
-            assert eventually(lambda: counter(runtime, "tcp_keep_timeout") == ended + 1, 20)
+            assert eventually(lambda: runtime.counters()["tcp_keep_timeout"] == ended + 1, 20)
             if not mptcp:
                 with pytest.raises(TimeoutError):
                     connection.recv(1)
@@ -105,7 +101,7 @@ sock.recv(1)
 
 @pytest.mark.parametrize("mptcp", [True, False], ids=["mptcp", "tcp"])
 def test_user_timeout_ends_a_connection_whose_data_is_not_acknowledged(lab: Lab, runtime: Runtime, mptcp: bool) -> None:
-    ended = counter(runtime, "tcp_user_timeout")
+    ended = runtime.counters()["tcp_user_timeout"]
     with (
         kernel_server(lab, MPTCP if mptcp else TCP, "sock.sendall(sock.recv(1)); sock.recv(2)"),
         connect(lab, runtime, mptcp) as connection,
@@ -119,7 +115,7 @@ def test_user_timeout_ends_a_connection_whose_data_is_not_acknowledged(lab: Lab,
             with pytest.raises(TimeoutError):
                 connection.recv(1)
             assert 1.4 < time.monotonic() - start < 15
-        assert counter(runtime, "tcp_user_timeout") == ended + 1
+        assert runtime.counters()["tcp_user_timeout"] == ended + 1
 
 
 def test_close_with_linger_zero_resets_the_kernels_side(lab: Lab, runtime: Runtime) -> None:

@@ -60,20 +60,12 @@ def fastopen(lab: Lab) -> Iterator[None]:
     lab.sysctl(lab.peer, {"net.ipv4.tcp_fastopen": 1})
 
 
-def counters(runtime: Runtime) -> dict[str, int]:
-    total: dict[str, int] = {}
-    for worker in runtime.status().workers:
-        for name, value in worker.counters.items():
-            total[name] = total.get(name, 0) + value
-    return total
-
-
 @pytest.mark.parametrize("family", ["ipv4", "ipv6"])
 @pytest.mark.parametrize("mptcp", [True, False], ids=["mptcp", "tcp"])
 def test_kernel_server_takes_data_with_the_syn(
     lab: Lab, runtime: Runtime, fastopen: None, family: Family, mptcp: bool
 ) -> None:
-    before, own = lab.nstat(lab.peer), counters(runtime)
+    before, own = lab.nstat(lab.peer), runtime.counters()
     address = lab.peer_address(1, family)
     server = lab.popen(
         lab.peer, "python3", "-c", PEER, "server", address, "262" if mptcp else "6", stdout=subprocess.PIPE
@@ -97,7 +89,7 @@ def test_kernel_server_takes_data_with_the_syn(
     finally:
         server.kill()
         server.wait()
-    after, now = lab.nstat(lab.peer), counters(runtime)
+    after, now = lab.nstat(lab.peer), runtime.counters()
     assert after["TcpExtTCPFastOpenPassive"] - before["TcpExtTCPFastOpenPassive"] >= ROUNDS - 1
     assert now["tcp_fastopen_acked"] - own["tcp_fastopen_acked"] >= ROUNDS - 1
     assert after["MPTcpExtDSSCorruptionFallback"] == before["MPTcpExtDSSCorruptionFallback"]
@@ -108,7 +100,7 @@ def test_kernel_server_takes_data_with_the_syn(
 def test_kernel_client_sends_data_with_the_syn(
     lab: Lab, runtime: Runtime, fastopen: None, family: Family, mptcp: bool
 ) -> None:
-    before, own = lab.nstat(lab.peer), counters(runtime)
+    before, own = lab.nstat(lab.peer), runtime.counters()
     address = lab.host_address(1, family)
     with sdk.listen((address, PORT), fastopen=True, timeout=TIMEOUT_S, instance=runtime.name) as listener:
         kinds: list[bool] = []
@@ -129,7 +121,7 @@ def test_kernel_client_sends_data_with_the_syn(
         thread.join(TIMEOUT_S)
     assert [json.loads(line) for line in done.splitlines()] == [True] * ROUNDS
     assert kinds == [mptcp] * ROUNDS
-    after, now = lab.nstat(lab.peer), counters(runtime)
+    after, now = lab.nstat(lab.peer), runtime.counters()
     assert after["TcpExtTCPFastOpenActive"] - before["TcpExtTCPFastOpenActive"] >= ROUNDS - 1
     assert now["tcp_fastopen_taken"] - own["tcp_fastopen_taken"] >= ROUNDS - 1
     assert after["MPTcpExtDSSCorruptionFallback"] == before["MPTcpExtDSSCorruptionFallback"]

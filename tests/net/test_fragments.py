@@ -84,11 +84,8 @@ for number in itertools.count(1):
 def counters(runtime: Runtime) -> Callable[[str], int]:
     """How often something happened since now, in all workers."""
 
-    def total(name: str) -> int:
-        return sum(worker.counters[name] for worker in runtime.status().workers)
-
-    before = {name: total(name) for name in runtime.status().workers[0].counters}
-    return lambda name: total(name) - before[name]
+    before = runtime.counters()
+    return lambda name: runtime.counters()[name] - before[name]
 
 
 def receive_from_kernel(lab: Lab, runtime: Runtime, role: str, family: Family) -> None:

@@ -25,10 +25,6 @@ def mtu_lab(request: pytest.FixtureRequest) -> Iterator[tuple[Lab, Runtime]]:
         yield lab, runtime
 
 
-def count(runtime: Runtime, name: str) -> int:
-    return sum(worker.counters[name] for worker in runtime.status().workers)
-
-
 def full_segments(lab: Lab, family: Family) -> int:
     """As many as the bytes fill: the MSS is the MTU less 40 or 60; timestamps take 12 of it, a mapping up to 28."""
     return SIZE // (lab.mtu - (40 if family == "ipv4" else 60) - 12 - 28)
@@ -40,7 +36,7 @@ def full_segments(lab: Lab, family: Family) -> int:
 def test_segments_fill_the_link(mtu_lab: tuple[Lab, Runtime], direction: str, role: str, family: Family) -> None:
     lab, runtime = mtu_lab
     name = "tcp_tx_segments" if direction == "send" else "tcp_rx_segments"
-    before, retrans = count(runtime, name), count(runtime, "tcp_retrans")
+    before, retrans = runtime.counters()[name], runtime.counters()["tcp_retrans"]
     theirs = "receive" if direction == "send" else "send"
 
     def ours(connection: sdk.Connection) -> bytes:
@@ -65,7 +61,7 @@ def test_segments_fill_the_link(mtu_lab: tuple[Lab, Runtime], direction: str, ro
     assert got == (b"".join(Pattern(SIZE).blocks()) if direction == "receive" else b"")
     assert peer.done().sha256 == Pattern(SIZE).sha256()
     # A few of them are the opening, the close, what ended short, and what was lost.
-    segments = count(runtime, name) - before - (count(runtime, "tcp_retrans") - retrans)
+    segments = runtime.counters()[name] - before - (runtime.counters()["tcp_retrans"] - retrans)
     most = full_segments(lab, family)
     assert most * 0.95 < segments < most * 1.1 + 100
 

@@ -86,10 +86,6 @@ def neighbours(runtime: Runtime) -> dict[str, tuple[str, str]]:
         return {n.address: (n.state, n.mac) for n in client.neighbours()}
 
 
-def counters(runtime: Runtime, name: str) -> int:
-    return sum(worker.counters[name] for worker in runtime.status().workers)
-
-
 def mac_of(lab: Lab, interface: str) -> str:
     return lab.run(lab.net, "cat", f"/sys/class/net/{interface}/address").strip()
 
@@ -328,8 +324,8 @@ def test_an_address_that_another_host_takes_later_is_defended(lab: Lab, eventual
         lab.sysctl(lab.net, {"net.ipv4.conf.rh1.arp_notify": 1})
         lab.run(lab.net, "ip", "address", "add", "10.1.1.1/24", "dev", "rh1")
         lab.run(lab.net, "ip", "link", "set", "rh1", "address", "02:00:00:00:0b:ad")  # the kernel announces it
-        assert eventually(lambda: counters(runtime, "addr_conflict") > 0, 5)
-        assert counters(runtime, "addr_defended") == 1
+        assert eventually(lambda: runtime.counters()["addr_conflict"] > 0, 5)
+        assert runtime.counters()["addr_defended"] == 1
         assert eventually(lambda: len([m for m in seen if m["sender"] == m["target"] == "10.1.1.1"]) == 3, 5)
         assert "address 10.1.1.1: the host with the MAC 02:00:00:00:0b:ad claims it too" in runtime.log()
 
@@ -348,7 +344,7 @@ def test_a_flood_of_invented_neighbours_costs_the_control_process_nothing(lab: L
         ]
         for connection in connections:
             ping(connection)
-        before, heard = cpu_seconds(runtime.pid), counters(runtime, "arp_rx") + counters(runtime, "nd_rx")
+        before, heard = cpu_seconds(runtime.pid), runtime.counters()["arp_rx"] + runtime.counters()["nd_rx"]
         flood = lab.popen(
             lab.net, sys.executable, "-I", PROGRAM, "flood", "rh1", ours, "20000", stdout=subprocess.PIPE
         )
@@ -362,5 +358,5 @@ def test_a_flood_of_invented_neighbours_costs_the_control_process_nothing(lab: L
         for connection in connections:
             ping(connection)
         assert cpu_seconds(runtime.pid) - before < 0.5
-        assert counters(runtime, "arp_rx") + counters(runtime, "nd_rx") - heard > 1000
+        assert runtime.counters()["arp_rx"] + runtime.counters()["nd_rx"] - heard > 1000
         assert set(neighbours(runtime)) <= {*ROUTER.values()}

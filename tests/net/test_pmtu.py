@@ -55,10 +55,6 @@ def narrow(lab: Lab, says: bool, **mtus: int) -> Iterator[None]:
             lab.run(lab.net, "ip", "link", "set", name, "mtu", str(lab.mtu))
 
 
-def counters(runtime: Runtime) -> dict[str, int]:
-    return runtime.status().workers[0].counters
-
-
 @pytest.mark.parametrize("says", [True, False], ids=["icmp", "no-icmp"])
 @pytest.mark.parametrize("role", ["client", "server"])
 @pytest.mark.parametrize("family", FAMILIES)
@@ -69,7 +65,7 @@ def test_bytes_pass_a_narrow_link(lab: Lab, runtime: Runtime, family: Family, ro
         run = demo_runs.measure(lab, near, role, "send", 1, SIZE, lambda *_: None)
         took = time.monotonic() - started
     assert run.sha256_ok
-    found = counters(runtime)
+    found = runtime.counters()
     if says:
         assert found["pmtu_lowered"] >= 1
         assert found["pmtu_black_hole"] == 0
@@ -114,7 +110,7 @@ def test_paths_of_different_mtu_carry_one_connection(
         done = peer.done()
     assert done.mptcp
     assert done.sha256 == Pattern(size).sha256()
-    found = counters(runtime)
+    found = runtime.counters()
     assert (found["conn_fallback"], found["DSSNoMatchTCP"]) == (0, 0)
 
 
@@ -140,4 +136,4 @@ def test_a_firewall_that_says_no_ends_an_open_at_once(
         assert time.monotonic() - started < 3
     finally:
         lab.run(lab.net, "nft", "delete table inet wall")
-    assert counters(runtime)["icmp_error_ended"] == 1
+    assert runtime.counters()["icmp_error_ended"] == 1
